@@ -1,0 +1,224 @@
+"""The words of the program: frozen values, no I/O, no vendor."""
+
+import enum
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class Kind(enum.StrEnum):
+    """What an event tells about."""
+
+    CONVERSATION = "conversation"  # a snapshot of one conversation
+    MESSAGE = "message"  # one message, as it was when read
+    THREAD = "thread"  # what a conversation's message list says beside its messages
+
+
+class Origin(enum.StrEnum):
+    """Why an event was read."""
+
+    LIVE = "live"
+    BACKFILL = "backfill"
+    RECONCILE = "reconcile"
+    REPLAY = "replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """
+    Something seen at the source. It knows no Kafka.
+
+    ``payload`` is the source's JSON object exactly as it was received. Times are UTC milliseconds,
+    0 where the source gives none. Ids are never empty, except ``message_id`` of a conversation or a
+    thread, and ``customer_id`` where the source names no customer.
+    """
+
+    kind: Kind
+    page_id: str
+    page_username: str
+    conversation_id: str
+    customer_id: str
+    message_id: str
+    inserted_at: int
+    updated_at: int
+    observed_at: int
+    content_hash: bytes
+    origin: Origin
+    payload: bytes
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """
+        Grows with every newer state of the same key.
+
+        The source's own clock decides before ours: a slow reader's old snapshot must lose even
+        when it was read late.
+        """
+        return self.updated_at, self.observed_at
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition of one topic."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.number}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """
+    What one Kafka record held, and where it stood.
+
+    ``event`` is None when the bytes could not be read as one; ``problem`` then says why, and the
+    record is shelved in its turn so that the order of the others holds.
+    """
+
+    partition: Partition
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    event: Event | None
+    problem: "Problem | None" = None
+
+    @property
+    def next_offset(self) -> int:
+        """The offset to commit once this record is safe; nobody else adds one."""
+        return self.offset + 1
+
+    @property
+    def size(self) -> int:
+        """Bytes held in memory for it, about."""
+        return len(self.value or b"") + len(self.key or b"") + 200
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a record cannot be delivered: a fixed word to group by, and a sentence without secrets."""
+
+    reason: str
+    message: str
+    status: int | None = None
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """
+    What was shelved: its bytes, where it came from, and why.
+
+    ``partition`` and ``offset`` are None when it never was a record (an object of the source without
+    an id has no place in a topic).
+    """
+
+    key: bytes
+    value: bytes
+    problem: Problem
+    failed_at: int
+    partition: Partition | None = None
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A Facebook, Zalo, TikTok … page of the source; ``username`` is never empty."""
+
+    id: str
+    username: str
+    payload: bytes = b"{}"
+
+
+@dataclass(frozen=True, slots=True)
+class CursorRecord:
+    """
+    Where reading one page (``conversation_id`` empty) or one conversation of it has come to.
+
+    ``state`` belongs to the source; nobody else reads it.
+    """
+
+    page_id: str
+    conversation_id: str
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBatch:
+    """What one call brought: publish all the events, shelve the rejected, and only then save the cursors."""
+
+    events: tuple[Event, ...] = ()
+    rejected: tuple[DeadLetter, ...] = ()
+    cursors: tuple[CursorRecord, ...] = ()
+
+
+RATE = re.compile(r"(?P<calls>\d+)/(?P<period>\d+(?:\.\d+)?)s")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most ``calls`` in any window of ``period`` seconds."""
+
+    calls: int
+    period: float
+
+    @classmethod
+    def parse(cls, text: str) -> "Rate | None":
+        """
+        Read ``5/1s`` or ``100/60s``; ``off`` is None.
+
+        Raises:
+            ValueError: anything else.
+        """
+        if text == "off":
+            return None
+        found = RATE.fullmatch(text)
+        if not found or not int(found["calls"]) or not float(found["period"]):
+            raise ValueError("a rate is written <calls>/<seconds>s, for example 5/1s or 100/60s, or off")
+        return cls(int(found["calls"]), float(found["period"]))
+
+    @property
+    def per_second(self) -> float:
+        return self.calls / self.period
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose limit a call counts against: ``pancake:page:123``, ``folkform:default``. No rate: no limit."""
+
+    name: str
+    rate: Rate | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeUse:
+    """How one scope of the budget stands in this process."""
+
+    limit_per_second: float | None
+    grants: int
+    refusals: int
+    waiting: int
+    degraded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """
+    One turn at the consumer: records in offset order per partition.
+
+    ``ends`` names partitions whose end was met, and the offset there (only when asked for).
+    """
+
+    records: tuple[Record, ...] = ()
+    ends: Mapping[Partition, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the consumer's thread shall do before it looks for records again."""
+
+    store: Mapping[Partition, int] = field(default_factory=dict)
+    pause: frozenset[Partition] = frozenset()
+    resume: frozenset[Partition] = frozenset()

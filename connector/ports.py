@@ -1,0 +1,202 @@
+"""The contracts between the engine and the world: until when each blocks, what it raises, what then."""
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from connector.model import (
+    CursorRecord,
+    DeadLetter,
+    Event,
+    Page,
+    Partition,
+    Polled,
+    Scope,
+    ScopeUse,
+    SourceBatch,
+    Turn,
+)
+
+
+Step = TypeVar("Step")
+
+
+class Priority(enum.IntEnum):
+    """Who goes first when calls are scarce."""
+
+    LIVE = 0
+    VERIFY = 1
+    BACKFILL = 2
+    REPLAY = 3
+
+
+class RateBudget(Protocol):
+    """Permission to call. All processes together stay under each scope's limit."""
+
+    async def acquire(self, scope: Scope, priority: Priority = Priority.LIVE) -> None:
+        """Return at the moment at which one call may be sent. Cancelled: the place is lost, no harm."""
+        ...
+
+    async def refused(self, scope: Scope, after: float | None) -> None:
+        """The API refused a call: nobody calls on this scope for ``after`` seconds."""
+        ...
+
+    def snapshot(self) -> Mapping[str, ScopeUse]:
+        """How each scope used so far stands."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Sink(Protocol):
+    """The target, to a worker."""
+
+    async def write(self, lane: Sequence[Event]) -> None:
+        """
+        Return once every event of one conversation is durable there. Writing again changes nothing.
+
+        Raises:
+            RetryableError: call again with the same events.
+            RejectedError: these events, or one of them, will never pass; nothing is known to be written.
+            FatalError: stop the process, store nothing more.
+        """
+        ...
+
+
+class DeadLetters(Protocol):
+    """The shelf for what cannot be written."""
+
+    async def put(self, letters: Sequence[DeadLetter]) -> None:
+        """
+        Return once the broker has acknowledged all of them; only then may the offset pass.
+
+        Raises:
+            RetryableError: not all are acknowledged; put them again (one may then lie there twice).
+        """
+        ...
+
+
+class Publisher(Protocol):
+    """Kafka, to the poller."""
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        """
+        Return once the broker has acknowledged **all** events.
+
+        Raises:
+            RetryableError: some may be missing; publish them all again.
+        """
+        ...
+
+    async def announce(self, pages: Sequence[Page]) -> None:
+        """As ``publish``, for the records that name the pages there are."""
+        ...
+
+    async def save(self, cursors: Sequence[CursorRecord]) -> None:
+        """Return once they would survive ``kill -9``. Raises as ``publish``."""
+        ...
+
+
+class CursorStore(Protocol):
+    """Where the poller left off."""
+
+    async def load(self, partition: int) -> Sequence[CursorRecord]:
+        """
+        Claim a partition and return the newest record of every key in it.
+
+        What any process was acknowledged before this call is in the answer.
+
+        Raises:
+            RetryableError: nothing is claimed; call again.
+        """
+        ...
+
+
+class Listener(Protocol):
+    """Who is told of ownership. Each call is awaited inside the consumer's ``poll`` or ``close``."""
+
+    async def assigned(self, partitions: Sequence[Partition]) -> None: ...
+
+    async def revoked(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Finish or abandon what is in flight; the next offsets returned are committed with the hand-over."""
+        ...
+
+    async def lost(self, partitions: Sequence[Partition]) -> None:
+        """Somebody else may own them already: abandon, store nothing."""
+        ...
+
+
+class Consumer(Protocol):
+    """
+    Kafka, to the loop that owns it. Ownership changes only inside ``poll`` and ``close``.
+
+    Never cancel a ``poll``: records that its thread took would be lost to this process.
+    """
+
+    async def start(self, listener: Listener) -> None: ...
+
+    async def poll(self, turn: Turn) -> Polled:
+        """
+        Do what ``turn`` says, then wait for records for at most 100 ms.
+
+        Raises:
+            FatalError: the group or a topic is gone, or an offset is out of range.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Leave the group: revokes what is owned, commits what is stored."""
+        ...
+
+
+class PageReader(Protocol[Step]):
+    """One page of the source: what to read next, and what a reading brought."""
+
+    def next_step(self, now: float) -> Step | None:
+        """Hand out one step that may run beside those already handed out; None when there is none now."""
+        ...
+
+    def wake_at(self) -> float | None:
+        """The moment (monotonic seconds) at which a step will be due; None when one is only freed by another."""
+        ...
+
+    async def read(self, step: Step) -> SourceBatch:
+        """
+        Make the step's call.
+
+        Raises:
+            RetryableError: give the step back with ``failed``.
+            ParkedError: the page needs a person.
+            FatalError: stop the process.
+        """
+        ...
+
+    def saved(self, step: Step) -> None:
+        """Everything that ``read`` returned for the step is published and its cursors are saved."""
+        ...
+
+    def failed(self, step: Step, now: float) -> None:
+        """The step came to nothing; it will be handed out again."""
+        ...
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether one whole pass, back-fill included, was saved since this reader began."""
+        ...
+
+    @property
+    def holes(self) -> int:
+        """How many known gaps the pass left."""
+        ...
+
+
+class PageDirectory(Protocol):
+    """Which pages the source has."""
+
+    async def pages(self) -> Sequence[Page]:
+        """
+        Raises:
+            RetryableError: call again.
+            FatalError: the credentials are refused.
+        """
+        ...
