@@ -46,6 +46,9 @@ appender.out.layout.pattern = %d{HH:mm:ss.SSS} %p %c{1}: %m%n
 # topics have one partition and one replica instead of fifty and three.
 _FAST = {
     "auto.create.topics.enable": "false",
+    # After kill -9 the controller lets a broker in again only once its old session ran out: 9 s by default.
+    "broker.heartbeat.interval.ms": "300",
+    "broker.session.timeout.ms": "3000",
     "group.consumer.heartbeat.interval.ms": "500",
     "group.consumer.min.heartbeat.interval.ms": "100",
     "group.consumer.min.session.timeout.ms": "1000",
