@@ -1,5 +1,6 @@
 """The contracts between the engine and the world: until when each blocks, what it raises, what then."""
 
+import asyncio
 import enum
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
@@ -16,7 +17,6 @@ from connector.model import (
     SourceBatch,
     Turn,
 )
-
 
 Step = TypeVar("Step")
 
@@ -51,9 +51,12 @@ class RateBudget(Protocol):
 class Sink(Protocol):
     """The target, to a worker."""
 
-    async def write(self, lane: Sequence[Event]) -> None:
+    async def write(self, lane: Sequence[Event], leaving: asyncio.Event) -> None:
         """
         Return once every event of one conversation is durable there. Writing again changes nothing.
+
+        ``leaving`` is set when the partition is handed over: a call that is not on the wire yet is
+        not made then (RetryableError), one that is comes home.
 
         Raises:
             RetryableError: call again with the same events.
@@ -157,7 +160,7 @@ class PageReader(Protocol[Step]):
         ...
 
     def wake_at(self) -> float | None:
-        """The moment (monotonic seconds) at which a step will be due; None when one is only freed by another."""
+        """When (monotonic seconds) a step will be due; None when another must finish first."""
         ...
 
     async def read(self, step: Step) -> SourceBatch:
@@ -195,6 +198,8 @@ class PageDirectory(Protocol):
 
     async def pages(self) -> Sequence[Page]:
         """
+        Return all of them, as the source lists them now.
+
         Raises:
             RetryableError: call again.
             FatalError: the credentials are refused.

@@ -1,0 +1,1 @@
+"""Calls to both APIs: the only package that imports httpx and tenacity."""

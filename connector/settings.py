@@ -1,0 +1,302 @@
+"""
+Every knob, read once: environment over an optional YAML file over defaults.
+
+Variables carry the prefix ``CONNECTOR_`` and ``__`` between group and name. A secret may be given as
+a file instead: the same name with ``_FILE``. What is unknown or wrong is refused at start.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from connector.errors import ConfigError
+from connector.model import Rate
+
+PREFIX = "CONNECTOR_"
+
+
+def _rate(text: str) -> str:
+    Rate.parse(text)
+    return text
+
+
+def _base_url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("a base URL begins with http:// or https://")
+    if "?" in text or "#" in text or "@" in text:
+        raise ValueError("a base URL has no query, fragment or user in it")
+    return text.rstrip("/")
+
+
+RateText = Annotated[str, AfterValidator(_rate)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+
+
+class Group(BaseModel):
+    """A group of settings: closed, so that a misspelt name is an error and not a silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PancakeSettings(Group):
+    """The source."""
+
+    base_url: BaseUrl = "https://pages.fm/api"
+    access_token: SecretStr = Field(SecretStr(""), description="user access token")
+    page_ids: tuple[str, ...] = Field((), description="JSON list; empty: all activated pages")
+    rate: RateText = Field("5/1s", description="calls per page")
+
+
+class FolkFormSettings(Group):
+    """The target."""
+
+    base_url: BaseUrl = "http://localhost:8080/api"
+    token: SecretStr = Field(SecretStr(""), description="bearer token")
+    role_id: str = Field("", description="X-Active-Role-ID, 24 hexadecimal digits")
+    rate: RateText = Field("100/60s", description="calls per account; off lifts the limit")
+    account: str = Field("default", description="name of the shared limit: same name, same limit")
+    dialect: Literal["auto", "generation1"] = "auto"
+
+
+class KafkaSettings(Group):
+    """The broker."""
+
+    bootstrap_servers: str = "localhost:9092"
+    config: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="further librdkafka properties, JSON"
+    )
+    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]*$")
+    partitions: int = Field(12, ge=1, le=10_000, description="for topics create")
+    replication_factor: int | None = Field(
+        None, ge=1, description="for topics create; default 3 or what there is"
+    )
+    group_protocol: Literal["classic", "consumer"] = "classic"
+
+
+class RedisSettings(Group):
+    """The shared budget."""
+
+    url: SecretStr = Field(SecretStr(""), description="redis:// or rediss://; empty: in-process budget")
+
+
+class SchemaRegistrySettings(Group):
+    """Where schemas live beside the package."""
+
+    url: Literal[""] = Field("", description="empty: the schemas shipped with the package")
+
+
+class PollerSettings(Group):
+    """How the source is read."""
+
+    interval: float = Field(2.0, gt=0, description="seconds between two live scans of a page")
+    overlap: float = Field(
+        60.0, ge=0, description="seconds behind the watermark that a live scan reads again"
+    )
+    lanes: int = Field(4, ge=1, le=64, description="calls of one page side by side")
+    pages_interval: float = Field(300.0, gt=0, description="seconds between two looks at the list of pages")
+
+
+class SinkSettings(Group):
+    """How records become calls."""
+
+    lanes: int = Field(32, ge=1, le=1024, description="conversations written side by side by one process")
+    window_records: int = Field(2000, ge=1, description="most records of one partition in one batch")
+    window_bytes: int = Field(32 * 2**20, ge=2**20, description="bytes of records held by the process")
+    item_attempts: int = Field(3, ge=1, description="how often a record is refused before it is shelved")
+    drain: float = Field(8.0, gt=0, description="seconds to finish what is in flight when leaving")
+
+
+class HttpSettings(Group):
+    """Calls to both APIs, and our own small server."""
+
+    listen: str = Field(
+        "127.0.0.1:8080", pattern=r"^[^:]*:\d+$", description="livez, readyz, metrics; port 0: any"
+    )
+    connect_timeout: float = Field(10.0, gt=0)
+    read_timeout: float = Field(30.0, gt=0)
+    total_timeout: float = Field(60.0, gt=0, description="a whole call, however slowly it drips")
+    max_answer_bytes: int = Field(32 * 2**20, ge=2**10)
+    max_retry_wait: float = Field(60.0, gt=0, description="longest wait between two tries of a call")
+
+
+class BudgetSettings(Group):
+    """The rate budget."""
+
+    jitter: float = Field(
+        0.02, ge=0, le=1, description="share of the period by which a call may leave or arrive late"
+    )
+
+
+class LogSettings(Group):
+    """What is said on stderr."""
+
+    format: Literal["console", "json"] | None = Field(
+        None, description="default: console on a terminal, else json"
+    )
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class _EnvironmentWithFiles(EnvSettingsSource):
+    """The environment, in which ``NAME_FILE`` stands for the content of a file."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in _environment()}
+
+
+def _environment() -> Iterator[tuple[str, str]]:
+    for name, value in os.environ.items():
+        if not name.startswith(PREFIX):
+            continue
+        if not name.endswith("_FILE"):
+            yield name, value
+            continue
+        try:
+            yield name.removesuffix("_FILE"), Path(value).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as problem:
+            raise ConfigError(
+                f"{name}: the file cannot be read: {type(problem).__name__}",
+                advice="check the path and its rights",
+            ) from None
+
+
+class Settings(BaseSettings):
+    """All settings. Build it with ``load``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    pancake: PancakeSettings = PancakeSettings()
+    folkform: FolkFormSettings = FolkFormSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()
+    poller: PollerSettings = PollerSettings()
+    sink: SinkSettings = SinkSettings()
+    http: HttpSettings = HttpSettings()
+    budget: BudgetSettings = BudgetSettings()
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _credentials_travel_encrypted(self) -> "Settings":
+        url = self.pancake.base_url
+        if url.startswith("http://") and not _is_local(url):
+            raise ValueError(
+                "pancake.base_url: tokens ride in the query, so it must be https:// outside this machine"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del env_settings, dotenv_settings, file_secret_settings
+        return _EnvironmentWithFiles(settings_cls), init_settings
+
+
+def _is_local(url: str) -> bool:
+    host = url.split("://", 1)[1].split("/", 1)[0].rsplit(":", 1)[0]
+    # A name without a dot is a neighbour on a private network (compose, Kubernetes).
+    return host.startswith("127.") or "." not in host
+
+
+def load(config: Path | None = None) -> Settings:
+    """
+    Read the settings.
+
+    Raises:
+        ConfigError: naming each setting that is wrong and what is allowed; never a secret's value.
+    """
+    values = _read_yaml(config) if config else {}
+    _refuse_unknown_variables()
+    try:
+        return Settings(**values)
+    except SettingsError:
+        names = ", ".join(_broken_json()) or "a list or a mapping"
+        raise ConfigError(
+            f"{names}: not valid JSON", advice="quote it for the shell, like '[\"1\"]'"
+        ) from None
+    except ValidationError as problem:
+        raise ConfigError(_explain(problem), advice="see `connector --help` and docs/SETTINGS.md") from None
+
+
+def _broken_json() -> Iterator[str]:
+    for name, value in _environment():
+        if name in (f"{PREFIX}PANCAKE__PAGE_IDS", f"{PREFIX}KAFKA__CONFIG"):
+            try:
+                json.loads(value)
+            except ValueError:
+                yield name
+
+
+def _refuse_unknown_variables() -> None:
+    # pydantic-settings reads only the names that it knows: a misspelt variable would be silently
+    # without effect.
+    known = {f"{PREFIX}{group}__{name}".upper() for group, name in setting_names()}
+    unknown = sorted(name for name, _ in _environment() if name.upper() not in known)
+    if unknown:
+        near = ", ".join(unknown)
+        raise ConfigError(f"unknown setting: {near}", advice="the names are in docs/SETTINGS.md")
+
+
+def setting_names() -> Iterator[tuple[str, str]]:
+    """Every (group, name) there is."""
+    for group, field in Settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            for name in kind.model_fields:
+                yield group, name
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text("utf-8")) or {}
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigError(
+            f"{path} cannot be read: {type(problem).__name__}", advice="check --config"
+        ) from None
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path} is not YAML{where}", advice="check the indentation there") from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{path} must hold groups of settings, such as `kafka:`", advice="see docs/SETTINGS.md"
+        )
+    return values
+
+
+def _explain(problem: ValidationError) -> str:
+    # A pydantic message may quote its input, and the input may be a secret: only its own sentence is kept.
+    lines = []
+    for error in problem.errors(include_url=False, include_input=False, include_context=False):
+        name = PREFIX + "__".join(str(part).upper() for part in error["loc"]) if error["loc"] else "settings"
+        lines.append(f"{name}: {error['msg']}")
+    return "; ".join(lines)
+
+
+def log_format(settings: LogSettings) -> str:
+    """``console`` or ``json``: what was asked for, else by whether a person is looking."""
+    return settings.format or ("console" if sys.stderr.isatty() else "json")

@@ -1,0 +1,143 @@
+"""What the program says of itself: log lines without secrets, and every metric with its question."""
+
+import logging
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import Histogram
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+SECRET = re.compile(r"(?i)((?:page_)?access_token|token|password|secret|key|sig)=[^&\s\"']+")
+BEARER = re.compile(r"(?i)bearer\s+[\w.~+/-]+=*")
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric and the question that it answers."""
+
+    name: str
+    question: str
+    labels: tuple[str, ...] = ()
+
+
+PUBLISHED = Metric("events.published", "What does the source bring, and why was it read?", ("kind", "origin"))
+REJECTED_AT_SOURCE = Metric("source.rejected", "How much of the source could not be read as anything?")
+STEPS_FAILED = Metric("source.steps.failed", "Is reading a page going wrong?", ("page",))
+CALLS = Metric("http.calls", "How are the calls to each API answered?", ("api", "route", "outcome"))
+CONSUMED = Metric("records.consumed", "How fast do records come?", ("topic",))
+DELIVERED = Metric(
+    "events.delivered", "How many events reached the target, superseded ones included?", ("topic",)
+)
+WRITES = Metric("sink.writes", "How many writes did they take? Events per write is the figure.", ("topic",))
+RETRIES = Metric("sink.retries", "How often must a write be repeated?", ("topic",))
+DEAD_LETTERS = Metric("dead_letters", "What is shelved, and why?", ("reason",))
+OWNERSHIP = Metric("ownership.changes", "Does the group settle?", ("change",))
+
+COUNTERS: Final = (
+    PUBLISHED,
+    REJECTED_AT_SOURCE,
+    STEPS_FAILED,
+    CALLS,
+    CONSUMED,
+    DELIVERED,
+    WRITES,
+    RETRIES,
+    DEAD_LETTERS,
+    OWNERSHIP,
+)
+CALL_SECONDS = Metric("http.call.duration", "How long does a call take, without its wait?", ("api", "route"))
+FRESHNESS_SECONDS = Metric("freshness", "How old is an event when it is in the target?", ("topic",))
+HISTOGRAMS: Final = (CALL_SECONDS, FRESHNESS_SECONDS)
+
+
+class Metrics:
+    """Counts, for Prometheus and for whoever shows them in this process."""
+
+    def __init__(self) -> None:
+        # A registry of our own: the global one would hold the series of every instance in a test run.
+        self._registry = CollectorRegistry()
+        reader = PrometheusMetricReader(prefix="connector", registry=self._registry, scope_info_enabled=False)
+        self._provider = MeterProvider(
+            [reader], Resource({"service.name": "connector"}), shutdown_on_exit=False
+        )
+        meter = self._provider.get_meter("connector")
+        self._counters = {
+            metric: meter.create_counter(metric.name, "", metric.question) for metric in COUNTERS
+        }
+        self._histograms: dict[Metric, Histogram] = {
+            metric: meter.create_histogram(metric.name, "s", metric.question) for metric in HISTOGRAMS
+        }
+        self.totals: Counter[tuple[str, ...]] = Counter()
+
+    def count(self, metric: Metric, *labels: str, by: int = 1) -> None:
+        """Add to a counter; ``labels`` in the order of the metric's own."""
+        self._counters[metric].add(by, dict(zip(metric.labels, labels, strict=True)))
+        self.totals[(metric.name, *labels)] += by
+
+    def observe(self, metric: Metric, seconds: float, *labels: str) -> None:
+        """Put one duration into a histogram."""
+        self._histograms[metric].record(seconds, dict(zip(metric.labels, labels, strict=True)))
+
+    def total(self, metric: Metric, *labels: str) -> int:
+        """The sum of a counter over everything that begins with ``labels``."""
+        head = (metric.name, *labels)
+        return sum(value for key, value in self.totals.items() if key[: len(head)] == head)
+
+    def page(self) -> bytes:
+        """The Prometheus page."""
+        return generate_latest(self._registry)
+
+    def close(self) -> None:
+        self._provider.shutdown()
+
+
+def redact(text: str) -> str:
+    """``text`` without the values of tokens in query strings and headers."""
+    return BEARER.sub("Bearer ***", SECRET.sub(r"\1=***", text))
+
+
+def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    return {name: redact(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def set_up_logs(*, form: str, level: str) -> None:
+    """One line per event on stderr: ``console`` for people, ``json`` for machines."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+        structlog.processors.format_exc_info,
+        _redact_event,
+    ]
+    renderer: Any = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    # httpx and aiohttp write whole URLs, and Pancake's tokens ride in them.
+    for name in ("httpx", "httpcore", "aiohttp", "redis"):
+        logging.getLogger(name).setLevel(logging.WARNING)
