@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,15 @@ def test_a_process_is_read_frozen_and_killed(tmp_path: Path) -> None:
         assert process.kill() == -9
         with pytest.raises(AssertionError, match="exited with -9"):
             process.wait_for_line("never", timeout=10)
+
+
+def test_a_process_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        process = pool.submit(ManagedProcess, ["sleep", "600"], folder=tmp_path).result()
+    with process:
+        with pytest.raises(AssertionError, match="still runs"):
+            process.wait(0.1)
+        assert process.stop() == -15
 
 
 def test_no_process_outlives_a_test_run_that_is_killed(tmp_path: Path) -> None:
