@@ -151,16 +151,15 @@ def event_key(event: Event) -> bytes:
 
 
 def encode_page(page: Page, *, observed_at: int) -> bytes:
-    """The Kafka value of a page; of its payload only the fields named here, for it holds tokens."""
-    facts = json.loads(page.payload)
-    text = {name: facts.get(name) for name in ("platform", "name")}
+    """The Kafka value of a page."""
     return _encode(
         "page.v1",
         {
             "page_id": page.id,
             "username": page.username,
             "observed_at": observed_at,
-            **{name: value if isinstance(value, str) else None for name, value in text.items()},
+            "name": page.name or None,
+            "platform": page.platform or None,
         },
     )
 

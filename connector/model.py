@@ -129,7 +129,8 @@ class Page:
 
     id: str
     username: str
-    payload: bytes = b"{}"
+    name: str = ""
+    platform: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The source: Pancake's API, read whole."""
