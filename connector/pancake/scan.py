@@ -245,7 +245,7 @@ class PageScan:
         return ListStep(mode, scan.after)
 
     def _next_loose(self, now: float) -> ScanStep | None:
-        """A step of a walk that no list waits for: a hole to be mended, or a conversation that moved again."""
+        """A step of a walk that no list waits for, such as the mending of a hole."""
         if self.state.holes and now >= self._repair_at:
             self._repair_at = now + HOLE_SECONDS
             for conversation_id, customer_id in self.state.holes.items():

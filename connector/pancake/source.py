@@ -29,12 +29,12 @@ from connector.pancake.state import ConversationState, PageState, decode_page, e
 from connector.pancake.walk import Listed, Seen
 from connector.pancake.wire import (
     ConversationHead,
-    ConversationList,
+    Cut,
     MessageHead,
     Thread,
     content_hash,
+    cut_conversations,
     cut_thread,
-    decode,
     fingerprint,
     milliseconds,
     number,
@@ -119,8 +119,7 @@ class PancakePage:
         priority = Priority.LIVE if step.mode is Mode.LIVE else Priority.BACKFILL
         body = await self._call("conversations", url, params, priority, lambda answer: judge(answer, where))
         observed_at = self._clock.epoch_ms()
-        raws = [bytes(raw) for raw in decode(body, ConversationList, where).conversations]
-        good, rejected = self._sort_out(raws, ConversationHead)
+        good, rejected = self._sort_out(cut_conversations(body, where), ConversationHead)
         listed = [_listed(head, raw) for head, raw in good]
         findings = self._scan.listed(step, listed, self._clock.monotonic())
         events = tuple(
@@ -189,20 +188,16 @@ class PancakePage:
                 token = await self._account.renew(self.page.id, refused=token)
         raise AssertionError("unreachable: the second attempt returns or raises")
 
-    def _sort_out(
-        self, raws: Sequence[bytes], kind: type[T]
-    ) -> tuple[list[tuple[T, bytes]], list[DeadLetter]]:
+    def _sort_out(self, cuts: Sequence[Cut], kind: type[T]) -> tuple[list[tuple[T, bytes]], list[DeadLetter]]:
         """Objects that can be routed, and dead letters of those that cannot."""
         good: list[tuple[T, bytes]] = []
         rejected: list[DeadLetter] = []
-        for raw in raws:
-            problem = None
+        for cut in cuts:
+            raw, problem = cut.raw, None
             try:
-                head = msgspec.json.decode(raw, type=kind)
-            except msgspec.DecodeError as why:
-                problem = Problem(
-                    "unreadable_object", f"not an object with readable fields: {type(why).__name__}"
-                )
+                head = msgspec.json.decode(cut.readable, type=kind)
+            except (msgspec.DecodeError, UnicodeDecodeError) as why:
+                problem = Problem("unreadable_object", f"its fields cannot be read: {type(why).__name__}")
             else:
                 if not text_id(getattr(head, "id", None)):
                     problem = Problem("missing_id", "the object has no id that can be a key")
