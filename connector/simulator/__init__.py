@@ -1,0 +1,1 @@
+"""Both APIs as they really are, for tests, rehearsals and measurements."""

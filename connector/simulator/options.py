@@ -1,0 +1,93 @@
+"""Every switch of the two simulators, with the awkward reality (contracts, 1 to 60) that it reproduces."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Literal
+
+Latency = float | tuple[float, float]
+"""Seconds; a pair is the range of a seeded uniform draw."""
+
+
+@dataclass(slots=True)
+class PancakeOptions:
+    """May be changed while the simulator runs; a change counts from the next call on."""
+
+    user_tokens: set[str] = field(default_factory=lambda: {"sim-user-token"})
+    dead_user_tokens: set[str] = field(default_factory=set)
+    """These get 103 (or 401, see ``error_form``)."""
+    parked: dict[str, int] = field(default_factory=dict)
+    """Page id → 122 (subscription expired) or 107 (permission denied) for all its page calls (reality 9)."""
+    rate: int | None = 5
+    """Calls a page may make in any sliding second, refused ones counted too; None lifts it (reality 6)."""
+    foreign_rate: float = 0.0
+    """Calls a second that another program makes on each page's budget (reality 6)."""
+    refusal: Literal["http", "body", "mixed"] = "mixed"
+    """A call over the limit gets HTTP 429, HTTP 200 with the same body, or either by seed (reality 5)."""
+    retry_after: Literal["none", "seconds", "date"] = "none"
+    """Whether, and how, a refusal says when to come back (reality 5)."""
+    error_form: Literal["body", "http", "mixed"] = "body"
+    """Token and permission errors as HTTP 200 with success:false, as 401/403, or either by seed (1, 2)."""
+    html_errors: bool = False
+    """Errors of the ``http`` form carry an HTML page (reality 2)."""
+    codeless: float = 0.0
+    """Share of errors without their error_code (reality 1)."""
+    conversation_page: int = 60
+    """Conversations a list call returns (reality 11)."""
+    message_page: int = 30
+    """Messages a call returns; 20 and 25 have been seen (reality 21)."""
+    message_order: Literal["newest_first", "oldest_first"] = "newest_first"
+    """Order within one page of messages (reality 21)."""
+    cursor_missing: Literal["empty", "restart", "error"] = "empty"
+    """What a list call gives when its cursor conversation is gone (reality 13)."""
+    cursor_ignored: bool = False
+    """Every list call returns the first page again (reality 14)."""
+    current_count_ignored: bool = False
+    """Every messages call returns the newest page again (reality 23)."""
+    customer_id_required: bool = False
+    """A messages call without customer_id is refused, the old behaviour (reality 27)."""
+    unknown_conversation: Literal["error", "empty"] = "error"
+    """What a messages call gives for a conversation that the page does not have."""
+    window_filters: Literal["order_by", "updated_at", "inserted_at"] = "order_by"
+    """Which time since/until look at; nobody knows (probe 2)."""
+    window_leaves_out: float = 0.0
+    """Share of conversations that a call with since/until never shows (reality 17)."""
+    read_lag: float = 0.0
+    """Seconds until a new message is listed although its conversation already counts it (reality 20)."""
+    signed_urls_change: bool = False
+    """Attachment URLs differ on each read although nothing changed (reality 31)."""
+    latency: Latency = 0.0
+    """Seconds before the answer."""
+    seed: int = 1
+    """For every draw that the options above leave to chance."""
+
+
+@dataclass(slots=True)
+class FolkFormOptions:
+    """Generation 1. May be changed while the simulator runs; a change counts from the next call on."""
+
+    token: str = "sim-folkform-token"  # noqa: S105
+    role_id: str = "65a000000000000000000001"
+    organization_id: str = "65b000000000000000000001"
+    rate: tuple[int, float] | None = (100, 60.0)
+    """Calls per fixed window of seconds and client address; None lifts it (reality 50)."""
+    latency: Latency = 0.0
+    """Seconds before a call is applied."""
+    latency_per_million: float = 0.0
+    """Seconds more for each million stored messages: upsert-messages counts by a full scan (reality 55)."""
+    body_limit: int = 10 * 1024 * 1024
+    """Bytes of a body that still pass; more is 413 (reality 51)."""
+    head_limit: int = 4096
+    """Bytes of request line and headers that still pass; more is 431 (reality 51)."""
+    first_upsert_race: Literal["one", "duplicate", "error"] = "one"
+    """Two first upserts of one conversation at once: one document, two, or HTTP 500 (realities 53, 54)."""
+    single_session: bool = True
+    """A login ends the session before it (reality 52)."""
+    keep: Literal["bytes", "digest"] = "bytes"
+    """``digest`` keeps a SHA-256 in place of each message, for millions of them; they cannot be read back."""
+    seed: int = 1
+
+
+def draw(latency: Latency, rng: random.Random) -> float:
+    if isinstance(latency, tuple):
+        return rng.uniform(*latency)
+    return latency
