@@ -1,0 +1,1 @@
+"""The target: FolkForm's API, generation 1."""
