@@ -1,9 +1,9 @@
 -- One question to the schedule of one scope; gcra.py says what the words mean.
 -- KEYS: the schedule, the processes seen lately (one hash tag: both live in one cluster slot).
--- ARGV: member cost known cold block soft hold
+-- ARGV: member cost known cold block soft
 local member = ARGV[1]
 local cost, known, cold, wish = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local soft, hold = ARGV[6] == '1', tonumber(ARGV[7])
+local soft = ARGV[6] == '1'
 local MEMBER_WINDOW, IDLE_MS = 30000000, 600000
 
 -- Not tostring: it keeps 14 digits, and a microsecond of today has 16.
@@ -15,7 +15,7 @@ local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local kept = redis.call('HMGET', KEYS[1], 'at', 'block', 'seen')
 local at, block, seen = tonumber(kept[1] or ''), tonumber(kept[2] or ''), tonumber(kept[3] or '')
 if not (at and block and seen) then
-  at, block, seen = now + known + cold, now, now
+  at, block, seen = now, now + known + cold, now
 end
 local back = math.max(0, seen - now)
 
@@ -26,7 +26,7 @@ local processes = redis.call('ZCARD', KEYS[2])
 
 block = block - back
 if not (soft and block > now) then block = math.max(block, now + wish) end
-at = math.max(at - back, now + known, now + hold, block)
+at = math.max(at - back, now + known, block)
 
 local granted = block <= now and cost > 0
 local wait = math.max(0, block - now)

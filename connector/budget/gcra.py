@@ -19,9 +19,8 @@ class Ask:
     One question to a schedule. Distances are microseconds from the moment it is answered.
 
     ``cost``: the room to reserve, 0 for none. ``known``: how far the schedule reached when we last
-    heard. ``cold``: what to add when the schedule was forgotten. ``block``: nobody goes for so long;
-    ``soft``: unless a block is in force already. ``hold``: nobody gets a moment before (others may
-    still live on their own shares).
+    heard. ``cold``: when the schedule was forgotten, nobody goes before so long after ``known``.
+    ``block``: nobody goes for so long; ``soft``: unless a block is in force already.
     """
 
     member: str
@@ -30,7 +29,6 @@ class Ask:
     cold: int = 0
     block: int = 0
     soft: bool = False
-    hold: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,9 @@ class Schedule(Protocol):
 def step(state: State | None, now: int, ask: Ask) -> tuple[State, Answer]:
     """Answer one question at ``now``."""
     if state is None:
-        state = State(now + ask.known + ask.cold, now, now)
+        # A block, not a late first moment: nobody holds a moment behind a gap that a second
+        # flush would hide from the others.
+        state = State(now, now + ask.known + ask.cold, now)
     # A clock that stepped back would make every position look far away: move them with it.
     back = max(0, state.seen - now)
     recent = {who: seen for who, seen in state.members.items() if now - MEMBER_WINDOW < seen <= now}
@@ -83,7 +83,7 @@ def step(state: State | None, now: int, ask: Ask) -> tuple[State, Answer]:
     block = state.block - back
     if not (ask.soft and block > now):
         block = max(block, now + ask.block)
-    at = max(state.at - back, now + ask.known, now + ask.hold, block)
+    at = max(state.at - back, now + ask.known, block)
     granted = block <= now and ask.cost > 0
     after = at + ask.cost if granted else at
     wait = at - now if granted else max(0, block - now)

@@ -3,14 +3,13 @@
 import asyncio
 
 from connector.budget.line import Line
-from connector.budget.pace import BudgetOptions
+from connector.budget.pace import MOST_EXTRA, BudgetOptions
 from connector.budget.slots import Slots
 from connector.clock import Clock
 from connector.errors import UnavailableError
 from connector.model import Rate
 from connector.ports import Priority
 
-MOST_EXTRA = 0.25  # seconds; a process that wakes up later than this needs a cure, not more room
 HEADROOM = 1.25
 FADE = 0.97
 

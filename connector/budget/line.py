@@ -40,7 +40,7 @@ class Line:
         if not classes:
             return
         tired = [each for each in classes if self._passed[each] >= self._patience]
-        chosen = (tired or classes)[0]
+        chosen = max(tired, key=self._passed.__getitem__) if tired else classes[0]
         for each in classes:
             self._passed[each] += 1
         self._passed[chosen] = 0

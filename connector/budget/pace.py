@@ -12,6 +12,9 @@ LONGEST_BLOCK = 3600.0
 LONGEST_DEFAULT_BLOCK = 5.0
 NO_RATE_BLOCK = 1.0
 
+# Seconds of room behind a moment, beyond the jitter. Who wakes up later still needs a cure, not more room.
+MOST_EXTRA = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetOptions:
@@ -61,7 +64,8 @@ class Pace:
 
     def cold(self, processes: int) -> int:
         """How far after what we know a forgotten schedule must begin: the others hold moments too."""
-        return self.jitter + self.spacing * (1 + self.ahead * (processes - 1))
+        held = self.ahead * (processes - 1)
+        return self.jitter + self.spacing + held * (self.spacing + math.ceil(MOST_EXTRA * SECOND))
 
     def alone(self, processes: int, own_share: float) -> int:
         """The spacing of one process that cannot see the others."""

@@ -59,5 +59,5 @@ class RedisBudget(ScheduledBudget):
 
 def arguments(ask: Ask) -> list[str | int]:
     """The script's ARGV, in its order."""
-    numbers = (ask.cost, ask.known, ask.cold, ask.block, int(ask.soft), ask.hold)
+    numbers = (ask.cost, ask.known, ask.cold, ask.block, int(ask.soft))
     return [ask.member, *numbers]

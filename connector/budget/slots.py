@@ -52,7 +52,7 @@ class Slots:
         self._gate = asyncio.Semaphore(CONCURRENT_ASKS)
 
     async def reserve(self, name: str, rate: Rate, extra: float) -> Slot:
-        """Return a moment, at the latest when it opens. ``extra``: seconds of room behind it beyond the jitter."""
+        """Return a moment, at the latest when it opens, with ``extra`` seconds of room beyond the jitter."""
         pace = Pace.of(rate, self._options)
         known = self.known(name)
         late = math.ceil(extra * SECOND)
@@ -132,8 +132,9 @@ class Slots:
             sent = self._clock.monotonic()
             if not self.outage.admit(sent):
                 return None
+            hold = self._hold(known, pace)
             ask = self._question(known, pace, sent)
-            ask = replace(ask, cost=cost, block=math.ceil(block * SECOND), soft=soft)
+            ask = replace(ask, cost=cost, block=max(hold, math.ceil(block * SECOND)), soft=soft and not hold)
             try:
                 answer = await self._schedule.ask(name, ask)
             except ScheduleLostError as error:
@@ -146,6 +147,12 @@ class Slots:
         if not answer.granted and answer.wait:
             known.blocked = max(known.blocked, received + answer.wait / SECOND)
         return sent, received, answer
+
+    def _hold(self, known: Known, pace: Pace) -> int:
+        """Back from an outage: the others may live on their own shares until they have found Redis too."""
+        if known.processes == 1 or known.heard > self.outage.last or self.outage.last == -math.inf:
+            return 0
+        return math.ceil(HOLD * self._options.probe_every * SECOND) + pace.spacing * known.processes
 
     def _count(self, known: Known, processes: int, now: float) -> None:
         # After an outage or a flush the others have not been seen again yet, but they are there.
@@ -161,11 +168,6 @@ class Slots:
         strangers = 1 if known.heard == -math.inf else known.processes
         # Less the jitter: the same distance, told a slower way, must not push the schedule.
         reach = known.ahead - now if known.ahead > now else 0.0
-        back = known.heard < self.outage.last and known.processes > 1
-        hold = math.ceil(HOLD * self._options.probe_every * SECOND) + pace.spacing * known.processes
         return Ask(
-            self._member,
-            known=max(0, math.floor(reach * SECOND) - pace.jitter),
-            cold=pace.cold(strangers),
-            hold=hold if back else 0,
+            self._member, known=max(0, math.floor(reach * SECOND) - pace.jitter), cold=pace.cold(strangers)
         )
