@@ -33,7 +33,7 @@ from connector.model import CursorRecord, Page
 from connector.pancake.account import Account
 from connector.pancake.scan import Pace, ScanStep
 from connector.pancake.source import PancakePage
-from connector.ports import RateBudget
+from connector.ports import Consumer, RateBudget
 from connector.settings import Settings
 from connector.telemetry import DEAD_LETTERS, REJECTED_AT_SOURCE, Metrics
 
@@ -101,8 +101,14 @@ def _budget(settings: Settings, clock: Clock) -> RateBudget:
     return LocalBudget(clock, options)
 
 
-def build_sink(parts: Base, *, once: bool) -> SinkRunner:
-    """A sink over ``parts``; ``once``: it must notice the ends of its partitions."""
+def sink_consumer(parts: Base, *, once: bool) -> Consumer:
+    """A member of the sinks' group; ``once``: it must notice the ends of its partitions."""
+    config = consumer_config(parts.settings.kafka, parts.topics.sink_group, role="sink", ends=once)
+    return KafkaConsumer(config, [parts.topics.conversations, parts.topics.messages])
+
+
+def build_sink(parts: Base, consumer: Consumer) -> SinkRunner:
+    """A sink over ``parts``. Raises ConfigError without FolkForm's credentials."""
     settings = parts.settings
     tools = Tools(
         FolkFormSink(parts.client, settings.folkform),
@@ -112,8 +118,6 @@ def build_sink(parts: Base, *, once: bool) -> SinkRunner:
         parts.clock,
         parts.metrics,
     )
-    config = consumer_config(settings.kafka, parts.topics.sink_group, role="sink", ends=once)
-    consumer = KafkaConsumer(config, [parts.topics.conversations, parts.topics.messages])
     limits = Limits(settings.sink.window_records, settings.sink.item_attempts)
     return SinkRunner(consumer, tools, limits, Bounds(settings.sink.window_bytes, settings.sink.drain))
 
@@ -145,7 +149,7 @@ def build_poller(parts: Base) -> Fleet[ScanStep]:
 async def run_sink(settings: Settings, *, once: bool) -> Outcome:
     """Own partitions, upsert, commit, until SIGTERM. Raises as ``base`` and SinkRunner.run."""
     async with base(settings) as parts:
-        runner = build_sink(parts, once=once)
+        runner = build_sink(parts, sink_consumer(parts, once=once))
         await _serve(parts, runner, lambda stop: runner.run(stop, once=once))
         return Outcome(parts.metrics.total(DEAD_LETTERS))
 

@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
@@ -19,7 +18,6 @@ from connector.settings import HttpSettings
 from connector.telemetry import CALL_SECONDS, CALLS, Metrics
 
 T = TypeVar("T")
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +35,9 @@ class Request:
     url: str
     scope: Scope
     priority: Priority = Priority.LIVE
-    params: Mapping[str, str] = NOTHING
-    secrets: Mapping[str, SecretStr] = NOTHING
-    headers: Mapping[str, str] = NOTHING
+    params: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, SecretStr] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     bearer: SecretStr | None = None
     body: bytes | None = field(default=None, repr=False)
 

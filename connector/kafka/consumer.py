@@ -111,7 +111,7 @@ class KafkaConsumer:
         at = bisect_right(epochs, (offset - 1, 2**31)) - 1
         if at < 0:
             return TopicPartition(partition.topic, partition.number, offset)
-        return TopicPartition(partition.topic, partition.number, offset, None, epochs[at][1])
+        return TopicPartition(partition.topic, partition.number, offset, "", epochs[at][1])
 
     def _on_assign(self, client: Client, given: list[TopicPartition]) -> None:
         partitions = [Partition(tp.topic, tp.partition) for tp in given]
