@@ -10,8 +10,9 @@ ASK_SECONDS = 10.0
 
 class EmbeddedBroker:
     """
-    Lives as long as this object. Each topic has four partitions and keeps a few megabytes; there is no
-    compaction and no administration: good for a show, not for data.
+    Lives as long as this object: good for a show, not for data.
+
+    Each topic has four partitions and keeps a few megabytes; nothing is compacted, nothing administered.
     """
 
     def __init__(self) -> None:
