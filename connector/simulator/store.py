@@ -304,7 +304,10 @@ def strict_seconds(raw: msgspec.Raw) -> int:
     data = bytes(raw)
     if len(data) != STRICT_LENGTH + 2 or data[20:21] != b".":
         return 0
-    return instant(raw) // 1_000_000
+    try:
+        return int(datetime.fromisoformat(data[1:-1].decode() + "+00:00").timestamp())
+    except ValueError:
+        return 0
 
 
 def merged(old: bytes | None, new: bytes) -> bytes:

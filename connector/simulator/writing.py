@@ -55,20 +55,19 @@ class Writer:
         """Parse now, refuse and apply later: a fault rule needs to know which conversation it is."""
         try:
             if route == MESSAGES:
-                return self._messages(whole(body))
+                return self._messages(*checked(body))
             if route == CONVERSATION:
-                return self._conversation(query, whole(body))
+                return self._conversation(query, *checked(body))
             return Write("", "", lambda *_: fiber(400, "Bad Request"))
         except Failure as error:
             return Write("", "", partial(_fail, error))
 
-    def _messages(self, body: bytes) -> Write:
+    def _messages(self, body: bytes, poisoned: str) -> Write:
         try:
             parsed = _MESSAGES(body)
         except msgspec.MsgspecError as error:
             raise Failure(400, "VAL_002", BAD_FORMAT, str(error)) from None
         subject = f"{parsed.page_id or ''}/{parsed.conversation_id or ''}"
-        poisoned = poison(body)
         return Write(parsed.conversation_id or "", subject, partial(self._apply_messages, parsed, poisoned))
 
     def _apply_messages(self, body: MessagesBody, poisoned: str, now_ms: int, fault: str) -> Reply:
@@ -82,10 +81,10 @@ class Writer:
         self._store.write_items(thread, body, now_ms)
         return success(thread_json(body.conversation_id or "", thread))
 
-    def _conversation(self, query: str, body: bytes) -> Write:
+    def _conversation(self, query: str, body: bytes, poisoned: str) -> Write:
         filter_ = parse_filter(parse_qs(query))
-        if found := poison(body):
-            raise Failure(400, "VAL_002", BAD_FORMAT, found)
+        if poisoned:
+            raise Failure(400, "VAL_002", BAD_FORMAT, poisoned)
         try:
             parsed = _CONVERSATION(body)
             data = exact(body)
@@ -134,23 +133,25 @@ def exact(body: bytes) -> bytes:
     return bytes(_DATA(body).pan_cake_data)
 
 
-def whole(body: bytes) -> bytes:
-    if b"\\ud" not in body and b"\\uD" not in body:
-        return body
-    return _LONE.sub(lambda m: m[0] if m[2] else m[1] + b"\\ufffd", body)
+def checked(body: bytes) -> tuple[bytes, str]:
+    """
+    The body as the database would take it, and why it cannot take it at all, or an empty string.
 
-
-def poison(body: bytes) -> str:
-    """Why the database cannot take it, or an empty string (B12: it fails the whole call, for ever)."""
+    One poison element fails the whole call, for ever (B12).
+    """
     try:
-        parsed = _ANY(body)
+        return body, _poison(body)
     except msgspec.ValidationError as error:
-        return str(error)
+        return body, str(error)
     except msgspec.DecodeError:
-        return ""
-    if b"\\u0000" in body and _has_nul_key(parsed):
-        return "BSON key contains a NUL"
-    return ""
+        mended = _LONE.sub(lambda m: m[0] if m[2] else m[1] + b"\\ufffd", body)
+        return (body, "") if mended == body else checked(mended)
+
+
+def _poison(body: bytes) -> str:
+    parsed = _ANY(body)
+    nul = b"\\u0000" in body and _has_nul_key(parsed)
+    return "BSON key contains a NUL" if nul else ""
 
 
 def _has_nul_key(value: object) -> bool:
