@@ -37,6 +37,12 @@ async def test_the_last_arrival_wins_and_going_back_is_noted(folkform: FolkFormR
     assert folkform.simulator.upserts_of_unchanged == 1
 
 
+async def test_another_content_of_the_same_moment_is_no_step_back(folkform: FolkFormRig) -> None:
+    await folkform.upsert(OLD)
+    await folkform.upsert(OLD.replace(b"1.0", b"2.0"))
+    assert (folkform.simulator.regressions, folkform.simulator.upserts_of_unchanged) == (0, 0)
+
+
 async def test_created_at_is_written_anew_each_time(folkform: FolkFormRig) -> None:
     first = (await folkform.upsert(OLD)).json["data"]["createdAt"]
     folkform.clock.now += 60
