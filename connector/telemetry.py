@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import structlog
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -110,8 +110,9 @@ def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -
     return {name: redact(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
-def set_up_logs(*, form: str, level: str) -> None:
-    """One line per event on stderr: ``console`` for people, ``json`` for machines."""
+def set_up_logs(*, form: str, level: str, stream: TextIO | None = None) -> None:
+    """One line per event on ``stream`` (stderr): ``console`` for people, ``json`` for machines."""
+    out = stream or sys.stderr
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -122,15 +123,15 @@ def set_up_logs(*, form: str, level: str) -> None:
     renderer: Any = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(colors=out.isatty())
     )
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
