@@ -8,7 +8,8 @@ from typing import Protocol
 
 import msgspec
 
-from connector.simulator.world import Conversation, Page, World
+from connector.simulator.inbox import Conversation, Page
+from connector.simulator.world import World
 
 _SIGNED = re.compile(rb"sig=[0-9a-f]{16}")
 _UNSIGNED = b"sig=0000000000000000"

@@ -5,8 +5,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from connector.simulator.inbox import Conversation, Message, Page, Place, inserted_place, updated_place
 from connector.simulator.options import PancakeOptions
-from connector.simulator.world import Conversation, Message, Page, Place, inserted_place, updated_place
 
 SECOND = 1_000_000
 

@@ -1,25 +1,25 @@
 """The Pancake API over a world: routes, tokens, errors and the limit of each page."""
 
-import base64
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 import msgspec
 
 from connector.clock import Clock, SystemClock
 from connector.errors import ConfigError
 from connector.simulator import content, listing
+from connector.simulator.access import Access, Budget, Target, route
 from connector.simulator.audit import pancake_dump
-from connector.simulator.calls import Call, CallLog, Window
+from connector.simulator.calls import Call, CallLog
 from connector.simulator.control import Arguments
 from connector.simulator.faults import HTML, Faults, Rule, Striker
+from connector.simulator.inbox import Conversation, Page
 from connector.simulator.options import PancakeOptions, draw
 from connector.simulator.replies import JSON, Reply
 from connector.simulator.server import HttpServer, Incoming
-from connector.simulator.world import Conversation, Page, World
+from connector.simulator.world import World
 
 SENTENCES = {
     100: "Invalid request",
@@ -33,53 +33,6 @@ SENTENCES = {
 STATUSES = {102: 401, 103: 401, 105: 401, 107: 403, 122: 403}
 NOT_FOUND = 404
 Params = dict[str, list[str]]
-
-
-@dataclass(slots=True)
-class Access:
-    """The token of one page, and those that somebody's regenerate has killed."""
-
-    page_id: str
-    token: str = ""
-    dead: set[str] = field(default_factory=set)
-    made: int = 0
-
-    def regenerate(self) -> str:
-        if self.token:
-            self.dead.add(self.token)
-        self.made += 1
-        payload = msgspec.json.encode({"id": self.page_id, "timestamp": 1_767_225_600 + self.made})
-        parts = (b'{"alg":"HS256"}', payload, f"{self.page_id}/{self.made}".encode())
-        self.token = ".".join(base64.urlsafe_b64encode(p).decode().rstrip("=") for p in parts)
-        return self.token
-
-
-class Budget:
-    """Who used a page's calls in the last second: we (``own``), and all who share it (``shared``)."""
-
-    def __init__(self, page_id: str, seed: int) -> None:
-        self.own = Window()
-        self.shared = Window()
-        self.over = 0
-        self._others = random.Random(f"{seed}/{page_id}/foreign")
-        self._next: float | None = None
-
-    def arrive(self, at: float, options: PancakeOptions) -> bool:
-        """Count one call of ours; return whether it is over the limit."""
-        self.own.arrive(at)
-        if options.foreign_rate > 0:
-            self._foreign(at, options.foreign_rate)
-        held = self.shared.arrive(at)
-        refused = options.rate is not None and held > options.rate
-        self.over += refused
-        return refused
-
-    def _foreign(self, until: float, rate: float) -> None:
-        due = until - 1.0 if self._next is None else max(self._next, until - 1.0)
-        while due <= until:
-            self.shared.arrive(due)
-            due += self._others.expovariate(rate)
-        self._next = due
 
 
 class PancakeSimulator:
@@ -194,7 +147,7 @@ class PancakeSimulator:
     async def _answer(self, request: Incoming) -> Reply:
         at = self._clock.monotonic()
         path, query = request.split()
-        call = _route(request.method, path.removeprefix("/api"))
+        call = route(request.method, path.removeprefix("/api"))
         params = parse_qs(query, keep_blank_values=True)
         limited = call.route in ("conversations", "messages") and call.page_id in self.world.pages
         refused = limited and self._budget(call.page_id).arrive(at, self.options)
@@ -203,7 +156,7 @@ class PancakeSimulator:
         self.calls.note(Call(at, page_id, call.route, reply.status), refused=refused)
         return reply
 
-    async def _routed(self, call: "Target", params: Params, *, refused: bool) -> Reply:
+    async def _routed(self, call: Target, params: Params, *, refused: bool) -> Reply:
         async def work() -> Reply:
             await self._clock.sleep(draw(self.options.latency, self._rng))
             if refused:
@@ -219,7 +172,7 @@ class PancakeSimulator:
             return await work()
         return await self._striker.apply(_named(rule), work)
 
-    async def _work(self, call: "Target", params: Params) -> Reply:
+    async def _work(self, call: Target, params: Params) -> Reply:
         routes: dict[str, Callable[[Target, Params], Reply]] = {
             "pages": self._pages,
             "generate": self._generate,
@@ -236,7 +189,7 @@ class PancakeSimulator:
             self.budgets[page_id] = Budget(page_id, self.options.seed)
         return self.budgets[page_id]
 
-    def _pages(self, _: "Target", params: Params) -> Reply:
+    def _pages(self, _: Target, params: Params) -> Reply:
         if (code := self._user_error(params)) is not None:
             return self._error(code)
         pages = [page.data(self.token(page.id)) for page in self.world.pages.values()]
@@ -247,7 +200,7 @@ class PancakeSimulator:
         )
         return _ok(body + b'"hidden":[],"inactivated":[],"nopermission":[]}}')
 
-    def _generate(self, call: "Target", params: Params) -> Reply:
+    def _generate(self, call: Target, params: Params) -> Reply:
         if (code := self._user_error(params)) is not None:
             return self._error(code)
         if call.page_id not in self.world.pages:
@@ -257,7 +210,7 @@ class PancakeSimulator:
         token = self._access(call.page_id).regenerate()
         return _ok(msgspec.json.encode({"success": True, "page_access_token": token}))
 
-    def _conversations(self, call: "Target", params: Params) -> Reply:
+    def _conversations(self, call: Target, params: Params) -> Reply:
         page = self._page(call, params)
         if isinstance(page, Reply):
             return page
@@ -272,7 +225,7 @@ class PancakeSimulator:
             return self._error(None, "Conversation not found")
         return self._signed(b'{"success":true,"conversations":[%s]}' % b",".join(c.data for c in found))
 
-    def _messages(self, call: "Target", params: Params) -> Reply:
+    def _messages(self, call: Target, params: Params) -> Reply:
         page = self._page(call, params)
         if isinstance(page, Reply):
             return page
@@ -295,7 +248,7 @@ class PancakeSimulator:
 
     # Answers
 
-    def _page(self, call: "Target", params: Params) -> Page | Reply:
+    def _page(self, call: Target, params: Params) -> Page | Reply:
         page = self.world.pages.get(call.page_id)
         token = _one(params, "page_access_token")
         if page is None or not token:
@@ -340,34 +293,6 @@ class PancakeSimulator:
         if self.options.signed_urls_change:
             body = body.replace(content.SIGNATURE.encode(), b"sig=%016x" % self._reads)
         return _ok(body)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a path names."""
-
-    route: str
-    page_id: str = ""
-    conversation_id: str = ""
-
-    @property
-    def subject(self) -> str:
-        return f"{self.page_id}/{self.conversation_id}"
-
-
-def _route(method: str, path: str) -> Target:
-    parts = [unquote(part) for part in path.split("/")[1:]]
-    match method, *parts:
-        case "GET", "v1", "pages":
-            return Target("pages")
-        case "POST", "v1", "pages", page_id, "generate_page_access_token":
-            return Target("generate", page_id)
-        case "GET", "public_api", "v2", "pages", page_id, "conversations":
-            return Target("conversations", page_id)
-        case "GET", "public_api", "v1", "pages", page_id, "conversations", conversation_id, "messages":
-            return Target("messages", page_id, conversation_id)
-        case _:
-            return Target("unknown")
 
 
 def _query(params: Params, since: str, until: str) -> listing.Query:

@@ -6,8 +6,9 @@ import pytest
 
 from connector.simulator.audit import Audit, compare, compare_dumps, pancake_dump
 from connector.simulator.folkform import FolkFormSimulator
+from connector.simulator.inbox import Conversation
 from connector.simulator.options import FolkFormOptions
-from connector.simulator.world import Conversation, World, WorldConfig
+from connector.simulator.world import World, WorldConfig
 from connector.simulator.writing import Writer
 from tests.unit.simulator.rig import SMALL, FolkFormRig, PancakeRig, listed
 

@@ -1,0 +1,86 @@
+"""Of one page: where its calls go, which token opens it, and how many calls it has left."""
+
+import base64
+import random
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+import msgspec
+
+from connector.simulator.calls import Window
+from connector.simulator.options import PancakeOptions
+
+
+@dataclass(slots=True)
+class Access:
+    """The token of one page, and those that somebody's regenerate has killed."""
+
+    page_id: str
+    token: str = ""
+    dead: set[str] = field(default_factory=set)
+    made: int = 0
+
+    def regenerate(self) -> str:
+        if self.token:
+            self.dead.add(self.token)
+        self.made += 1
+        payload = msgspec.json.encode({"id": self.page_id, "timestamp": 1_767_225_600 + self.made})
+        parts = (b'{"alg":"HS256"}', payload, f"{self.page_id}/{self.made}".encode())
+        self.token = ".".join(base64.urlsafe_b64encode(p).decode().rstrip("=") for p in parts)
+        return self.token
+
+
+class Budget:
+    """Who used a page's calls in the last second: we (``own``), and all who share it (``shared``)."""
+
+    def __init__(self, page_id: str, seed: int) -> None:
+        self.own = Window()
+        self.shared = Window()
+        self.over = 0
+        self._others = random.Random(f"{seed}/{page_id}/foreign")
+        self._next: float | None = None
+
+    def arrive(self, at: float, options: PancakeOptions) -> bool:
+        """Count one call of ours; return whether it is over the limit."""
+        self.own.arrive(at)
+        if options.foreign_rate > 0:
+            self._foreign(at, options.foreign_rate)
+        held = self.shared.arrive(at)
+        refused = options.rate is not None and held > options.rate
+        self.over += refused
+        return refused
+
+    def _foreign(self, until: float, rate: float) -> None:
+        due = until - 1.0 if self._next is None else max(self._next, until - 1.0)
+        while due <= until:
+            self.shared.arrive(due)
+            due += self._others.expovariate(rate)
+        self._next = due
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path names."""
+
+    route: str
+    page_id: str = ""
+    conversation_id: str = ""
+
+    @property
+    def subject(self) -> str:
+        return f"{self.page_id}/{self.conversation_id}"
+
+
+def route(method: str, path: str) -> Target:
+    parts = [unquote(part) for part in path.split("/")[1:]]
+    match method, *parts:
+        case "GET", "v1", "pages":
+            return Target("pages")
+        case "POST", "v1", "pages", page_id, "generate_page_access_token":
+            return Target("generate", page_id)
+        case "GET", "public_api", "v2", "pages", page_id, "conversations":
+            return Target("conversations", page_id)
+        case "GET", "public_api", "v1", "pages", page_id, "conversations", conversation_id, "messages":
+            return Target("messages", page_id, conversation_id)
+        case _:
+            return Target("unknown")
