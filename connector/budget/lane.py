@@ -65,7 +65,7 @@ class Lane:
                 self.line.leave(priority, place)
             if self._clock.monotonic() <= closes:
                 return
-            # The loop was busy between the wake-up and here: a call that left now could be one too many.
+            # We woke up, or the loop came to us, after the moment: a call now could be one too many.
             self.lost += 1
             first = True
 
@@ -103,7 +103,4 @@ class Lane:
         if self._slots.known(self._name).blocked > now:
             return
         self._late.saw(now - slot.due)
-        if now > slot.closes:
-            self.lost += 1
-        else:
-            self.line.serve(slot.closes)
+        self.line.serve(slot.closes)

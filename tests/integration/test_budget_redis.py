@@ -127,6 +127,23 @@ async def test_a_frozen_redis_is_no_different(fleet: list[Process], redis_server
     assert limit_held(fleet)
 
 
+async def test_silence_is_not_met_with_insistence(
+    start: Callable[[], Process], redis_server: RedisServer
+) -> None:
+    process = start()
+    await process.call()
+    with Redis.from_url(redis_server.url) as client:
+        before = client.info("stats")["total_connections_received"]
+        redis_server.pause()
+        try:
+            call = asyncio.create_task(process.call())
+            await until(lambda: process.degraded)
+        finally:
+            redis_server.resume()
+        await call
+        assert client.info("stats")["total_connections_received"] - before <= 4
+
+
 async def test_an_emptied_redis_grants_no_burst(fleet: list[Process], redis_url: str) -> None:
     with Redis.from_url(redis_url) as client:
         for _ in range(4):

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from structlog.testing import capture_logs
 
+from connector.budget.outage import Outage
 from connector.model import Rate, Scope
 from tests.unit.budget.worlds import PLAIN, World, most_in_a_window
 
@@ -119,3 +120,56 @@ async def test_a_single_process_loses_little_to_a_moment_without_answer() -> Non
     for _ in range(10):
         await world.budget.acquire(PAGE)
     assert world.now() - began < 4.0
+
+
+async def test_a_schedule_that_went_back_is_moved_up_again() -> None:
+    world = World()
+    sends: list[float] = []
+
+    async def call() -> None:
+        await world.budget.acquire(PAGE)
+        sends.append(world.now())
+
+    await call()
+    world.schedule.keep()
+    callers = [asyncio.create_task(call()) for _ in range(10)]
+    await world.clock.sleep(0.9)
+    world.schedule.fail_over()
+    await asyncio.gather(*callers)
+    assert min(later - sooner for sooner, later in pairwise(sorted(sends))) == pytest.approx(0.2, abs=1e-4)
+
+
+async def test_who_finds_the_schedule_again_waits_until_the_others_must_have_found_it() -> None:
+    world = World(processes=3)
+    for budget in world.budgets * 2:
+        await budget.acquire(PAGE)
+    world.schedule.away = True
+    await world.budget.acquire(PAGE)
+    world.schedule.away = False
+    world.schedule.asks.clear()
+    while world.budget.snapshot()[PAGE.name].degraded:
+        await world.budget.acquire(PAGE)
+    found, _ = world.schedule.asks[0]
+    assert world.clock.monotonic() >= found + 1.5
+
+
+async def test_processes_are_remembered_over_an_outage_and_a_flush() -> None:
+    world = World(processes=2)
+    for budget in world.budgets * 2:
+        await budget.acquire(PAGE)
+    world.schedule.forget()
+    await world.budget.acquire(PAGE)
+    world.schedule.away = True
+    await world.budget.acquire(PAGE)
+    first = world.now()
+    await world.budget.acquire(PAGE)
+    assert world.now() - first == pytest.approx(0.8, abs=1e-4)
+
+
+def test_an_answer_to_an_older_question_does_not_end_an_outage() -> None:
+    outage = Outage(probe_every=1.0)
+    outage.failed(10.0, TimeoutError())
+    outage.answered(sent=9.9, now=10.1)
+    assert outage.began == 10.0
+    outage.answered(sent=11.0, now=11.1)
+    assert outage.began is None

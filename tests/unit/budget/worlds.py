@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from connector.budget.budget import ScheduledBudget
-from connector.budget.gcra import Answer, Ask, ScheduleLostError
+from connector.budget.gcra import Answer, Ask, ScheduleLostError, State
 from connector.budget.local import MemorySchedule
 from connector.budget.pace import BudgetOptions
 from tests.fakes.clock import FakeClock
@@ -36,6 +36,7 @@ class TroubledSchedule(MemorySchedule):
         self._slowness = slowness
         self.away = False
         self.lose_replies = 0
+        self._kept: dict[str, State] = {}
         self.asks: list[tuple[float, Ask]] = []
 
     async def ask(self, name: str, ask: Ask) -> Answer:
@@ -52,6 +53,13 @@ class TroubledSchedule(MemorySchedule):
 
     def forget(self) -> None:
         self._states.clear()
+
+    def keep(self) -> None:
+        """Remember how it stands, as a replica would that then falls behind."""
+        self._kept = dict(self._states)
+
+    def fail_over(self) -> None:
+        self._states = self._kept
 
     async def _travel(self) -> None:
         if self._slowness:
