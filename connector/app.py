@@ -134,7 +134,7 @@ def build_poller(parts: Base) -> Fleet[ScanStep]:
     count = parts.partitions[topics.pages]
     source: Source[ScanStep] = Source(
         account,
-        KafkaCursors(reader_config(settings.kafka), topics.cursors, parts.publisher, clock),
+        KafkaCursors(reader_config(settings.kafka, topics), topics.cursors, parts.publisher, clock),
         lambda page_id: partition_of(page_id, count),
         open_page,
     )
@@ -142,7 +142,7 @@ def build_poller(parts: Base) -> Fleet[ScanStep]:
     tools = PollerTools(
         parts.publisher, parts.publisher, parts.backoff, clock, parts.metrics, settings.poller.lanes
     )
-    fleet_pace = FleetPace(settings.poller.pages_interval, settings.sink.drain)
+    fleet_pace = FleetPace(settings.poller.pages_interval, settings.poller.drain)
     return Fleet(KafkaConsumer(config, [topics.pages], from_end=True), source, tools, fleet_pace)
 
 
@@ -159,9 +159,7 @@ async def run_poller(settings: Settings, *, once: bool) -> Outcome:
     async with base(settings) as parts:
         fleet = build_poller(parts)
         await _serve(parts, fleet, lambda stop: fleet.run(stop, once=once))
-        parked = sum(poller.parked is not None for poller in fleet.pollers.values())
-        holes = sum(poller.reader.holes for poller in fleet.pollers.values())
-        return Outcome(parked + holes + parts.metrics.total(REJECTED_AT_SOURCE))
+        return Outcome(fleet.left_out + parts.metrics.total(REJECTED_AT_SOURCE))
 
 
 async def _serve(

@@ -5,12 +5,15 @@ Variables carry the prefix ``CONNECTOR_`` and ``__`` between group and name. A s
 a file instead: the same name with ``_FILE``. What is unknown or wrong is refused at start.
 """
 
+import ipaddress
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -26,6 +29,7 @@ from connector.errors import ConfigError
 from connector.model import Rate
 
 PREFIX = "CONNECTOR_"
+_SERVICE_LINK = re.compile(PREFIX + r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_\w+)?)")
 
 
 def _rate(text: str) -> str:
@@ -76,7 +80,7 @@ class KafkaSettings(Group):
 
     bootstrap_servers: str = "localhost:9092"
     config: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="further librdkafka properties, JSON"
+        default_factory=dict, repr=False, description="further librdkafka properties, JSON"
     )
     topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]*$")
     partitions: int = Field(12, ge=1, le=10_000, description="for topics create")
@@ -106,6 +110,7 @@ class PollerSettings(Group):
         60.0, ge=0, description="seconds behind the watermark that a live scan reads again"
     )
     lanes: int = Field(4, ge=1, le=64, description="calls of one page side by side")
+    drain: float = Field(8.0, gt=0, le=15, description="seconds to finish what is under way when leaving")
     pages_interval: float = Field(300.0, gt=0, description="seconds between two looks at the list of pages")
 
 
@@ -116,7 +121,7 @@ class SinkSettings(Group):
     window_records: int = Field(2000, ge=1, description="most records of one partition in one batch")
     window_bytes: int = Field(32 * 2**20, ge=2**20, description="bytes of records held by the process")
     item_attempts: int = Field(3, ge=1, description="how often a record is refused before it is shelved")
-    drain: float = Field(8.0, gt=0, description="seconds to finish what is in flight when leaving")
+    drain: float = Field(8.0, gt=0, le=15, description="seconds to finish what is in flight when leaving")
 
 
 class HttpSettings(Group):
@@ -160,9 +165,14 @@ def _environment() -> Iterator[tuple[str, str]]:
     for name, value in os.environ.items():
         if not name.startswith(PREFIX):
             continue
+        if _SERVICE_LINK.fullmatch(name):
+            # Kubernetes puts these into every pod for a Service whose name begins with "connector".
+            continue
         if not name.endswith("_FILE"):
             yield name, value
             continue
+        if name.removesuffix("_FILE") in os.environ:
+            raise ConfigError(f"{name} and {name.removesuffix('_FILE')} are both set", advice="unset one")
         try:
             yield name.removesuffix("_FILE"), Path(value).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as problem:
@@ -217,9 +227,12 @@ class Settings(BaseSettings):
 
 
 def _is_local(url: str) -> bool:
-    host = url.split("://", 1)[1].split("/", 1)[0].rsplit(":", 1)[0]
-    # A name without a dot is a neighbour on a private network (compose, Kubernetes).
-    return host.startswith("127.") or "." not in host
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # A name without a dot is a neighbour on a private network (compose, Kubernetes).
+        return "." not in host
 
 
 def load(config: Path | None = None) -> Settings:

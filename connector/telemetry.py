@@ -39,6 +39,7 @@ DELIVERED = Metric(
     "events.delivered", "How many events reached the target, superseded ones included?", ("topic",)
 )
 WRITES = Metric("sink.writes", "How many writes did they take? Events per write is the figure.", ("topic",))
+REFUSALS = Metric("sink.refusals", "How many writes were refused for what is in them?", ("topic",))
 RETRIES = Metric("sink.retries", "How often must a write be repeated?", ("topic",))
 DEAD_LETTERS = Metric("dead_letters", "What is shelved, and why?", ("reason",))
 OWNERSHIP = Metric("ownership.changes", "Does the group settle?", ("change",))
@@ -51,6 +52,7 @@ COUNTERS: Final = (
     CONSUMED,
     DELIVERED,
     WRITES,
+    REFUSALS,
     RETRIES,
     DEAD_LETTERS,
     OWNERSHIP,

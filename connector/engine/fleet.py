@@ -10,7 +10,7 @@ import structlog
 
 from connector.clock import Deadline
 from connector.engine.poller import PagePoller, PollerTools
-from connector.errors import RetryableError
+from connector.errors import RetryableError, UnauthorizedError
 from connector.leaving import unless
 from connector.model import CursorRecord, Page, Partition, Turn
 from connector.ports import Consumer, CursorStore, PageDirectory, PageReader, Step
@@ -59,6 +59,8 @@ class Fleet(Generic[Step]):
         self._loading: dict[int, asyncio.Task[None]] = {}
         self._announced: set[Page] = set()
         self._once = False
+        self._opened: set[str] = set()
+        self.left_out = 0
 
     async def run(self, stop: asyncio.Event, *, once: bool = False) -> None:
         """
@@ -77,6 +79,7 @@ class Fleet(Generic[Step]):
                 self._raise_failures(listing)
         finally:
             self.ready = False
+            self.left_out = sum((p.parked is not None) + p.reader.holes for p in self.pollers.values())
             listing.cancel()
             await asyncio.gather(listing, return_exceptions=True)
             await self._consumer.close()
@@ -97,6 +100,12 @@ class Fleet(Generic[Step]):
         self._note("lost", partitions)
 
     async def _take_over(self, number: int) -> None:
+        await self._load(number)
+        await self._listed.wait()
+        await self._open_pages()
+
+    async def _load(self, number: int) -> None:
+        """Read where the pages of a partition stand, as of now: an old reading would do work again."""
         tries = 0
         while True:
             try:
@@ -110,18 +119,18 @@ class Fleet(Generic[Step]):
         for record in records:
             states[record.page_id].append(record)
         self._states[number] = states
-        await self._listed.wait()
-        await self._open_pages()
 
     async def _keep_listing(self, stop: asyncio.Event) -> None:
         tries = 0
         while not stop.is_set():
             try:
                 self._pages = {page.id: page for page in await self._source.directory.pages()}
-            except RetryableError as problem:
+            except (RetryableError, UnauthorizedError) as problem:
+                if isinstance(problem, UnauthorizedError) and not self._listed.is_set():
+                    raise
                 tries += 1
                 log.warning("list of pages repeated", tries=tries, problem=str(problem))
-                await unless(stop, self._tools.clock.sleep(self._tools.backoff.wait(tries, problem)))
+                await unless(stop, self._tools.clock.sleep(self._wait(tries, problem)))
                 continue
             tries = 0
             self._listed.set()
@@ -139,13 +148,18 @@ class Fleet(Generic[Step]):
             # The next look at the list announces them; reading them need not wait for it.
             log.warning("pages not announced", problem=str(problem))
         for page in mine:
-            states = self._states.get(self._source.partition_of(page.id))
-            if states is not None and page.id not in self.pollers:
-                reader = self._source.open(page, states.pop(page.id, []))
-                poller = self.pollers[page.id] = PagePoller(page.id, reader, self._tools)
-                self._tasks[page.id] = asyncio.create_task(
-                    poller.run(once=self._once), name=f"page {page.id}"
-                )
+            if page.id in self._opened and page.id not in self.pollers:
+                await self._load(self._source.partition_of(page.id))
+            self._open(page)
+
+    def _open(self, page: Page) -> None:
+        states = self._states.get(self._source.partition_of(page.id))
+        if states is None or page.id in self.pollers:
+            return
+        reader = self._source.open(page, states.pop(page.id, []))
+        poller = self.pollers[page.id] = PagePoller(page.id, reader, self._tools)
+        self._tasks[page.id] = asyncio.create_task(poller.run(once=self._once), name=f"page {page.id}")
+        self._opened.add(page.id)
 
     async def _close_absent(self) -> None:
         gone = [page_id for page_id in self.pollers if page_id not in self._pages]
@@ -159,6 +173,9 @@ class Fleet(Generic[Step]):
             if (loading := self._loading.pop(number, None)) is not None:
                 loading.cancel()
             self._states.pop(number, None)
+        self._opened = {
+            page_id for page_id in self._opened if self._source.partition_of(page_id) not in numbers
+        }
         await self._stop([p for p in self.pollers if self._source.partition_of(p) in numbers], deadline)
 
     async def _stop(self, page_ids: Sequence[str], deadline: Deadline) -> None:
@@ -168,6 +185,12 @@ class Fleet(Generic[Step]):
             task.cancel()
             del self.pollers[page_id]
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _wait(self, tries: int, problem: RetryableError | UnauthorizedError) -> float:
+        if isinstance(problem, UnauthorizedError):
+            # A person must act; the pages go on with the tokens they have.
+            return self._pace.pages_interval
+        return self._tools.backoff.wait(tries, problem)
 
     def _finished(self) -> bool:
         loaded = self.ready and all(task.done() for task in self._loading.values())

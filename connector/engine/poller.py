@@ -9,7 +9,7 @@ import structlog
 
 from connector.clock import Clock, Deadline
 from connector.engine.backoff import Backoff
-from connector.errors import ConnectorError, ParkedError, RetryableError
+from connector.errors import ParkedError, RetryableError
 from connector.leaving import unless
 from connector.model import SourceBatch
 from connector.ports import DeadLetters, PageReader, Publisher, Step
@@ -109,25 +109,27 @@ class PagePoller(Generic[Step]):
             batch = await self.reader.read(step)
         except RetryableError as problem:
             self._failures += 1
-            self._hold(step, self._tools.backoff.wait(self._failures, problem), problem)
+            if self._failures & (self._failures - 1) == 0:
+                log.warning("step repeated", page=self.page_id, tries=self._failures, problem=str(problem))
+            self._hold(step, self._tools.backoff.wait(self._failures, problem))
         except ParkedError as problem:
             if self.parked is None:
                 log.warning("page parked", page=self.page_id, problem=str(problem), action=problem.action)
             self.parked = problem.action
-            self._hold(step, PARKED_SECONDS, problem)
+            self._hold(step, PARKED_SECONDS)
         else:
+            if self.parked is not None:
+                log.info("page no longer parked", page=self.page_id)
             self._failures, self.parked = 0, None
             # The line that moves the position stands right behind the line that earned it.
             if await self._publish(batch):
                 self.reader.saved(step)
 
-    def _hold(self, step: Step, seconds: float, problem: ConnectorError) -> None:
+    def _hold(self, step: Step, seconds: float) -> None:
         now = self._tools.clock.monotonic()
         self._not_before = max(self._not_before, now + seconds)
         self.reader.failed(step, now)
         self._tools.metrics.count(STEPS_FAILED, self.page_id)
-        if self._failures & (self._failures - 1) == 0 and self._failures:
-            log.warning("step repeated", page=self.page_id, tries=self._failures, problem=str(problem))
 
     async def _publish(self, batch: SourceBatch) -> bool:
         """Events and dead letters first, all acknowledged; then the cursors. False: we left before."""
@@ -140,7 +142,14 @@ class PagePoller(Generic[Step]):
         if done:
             for event in batch.events:
                 tools.metrics.count(PUBLISHED, event.kind, event.origin)
-            tools.metrics.count(REJECTED_AT_SOURCE, by=len(batch.rejected))
+            for letter in batch.rejected:
+                tools.metrics.count(REJECTED_AT_SOURCE)
+                log.warning(
+                    "dead letter",
+                    page=self.page_id,
+                    reason=letter.problem.reason,
+                    problem=letter.problem.message,
+                )
         return done
 
     async def _acknowledged(self, produce: Callable[[], Awaitable[None]]) -> bool:

@@ -10,11 +10,11 @@ import structlog
 from connector.clock import Clock, Deadline
 from connector.engine.backoff import Backoff
 from connector.engine.packing import Lane, Prefix, pack
-from connector.errors import ConnectorError, RejectedError, RetryableError
+from connector.errors import RejectedError, RetryableError
 from connector.leaving import unless
 from connector.model import DeadLetter, Partition, Problem, Record
 from connector.ports import DeadLetters, Sink
-from connector.telemetry import DEAD_LETTERS, DELIVERED, FRESHNESS_SECONDS, RETRIES, WRITES, Metrics
+from connector.telemetry import DEAD_LETTERS, DELIVERED, FRESHNESS_SECONDS, REFUSALS, RETRIES, WRITES, Metrics
 
 log = structlog.get_logger("connector.sink")
 
@@ -118,7 +118,7 @@ class PartitionWorker:
                     if not await unless(self._leaving, self._tools.lanes.acquire()):
                         break
                     group.create_task(self._lane(lane, prefix))
-        except* ConnectorError as problems:
+        except ExceptionGroup as problems:
             # One sentence instead of a tree: the first that went wrong is what the operator must see.
             raise problems.exceptions[0] from None
         if prefix.complete:
@@ -144,12 +144,12 @@ class PartitionWorker:
         tries = refusals = 0
         while not self._leaving.is_set():
             try:
-                self._tools.metrics.count(WRITES, self.partition.topic)
                 await self._tools.sink.write(events, self._leaving)
             except RetryableError as problem:
                 tries += 1
                 await self._pause(tries, problem)
             except RejectedError as problem:
+                self._tools.metrics.count(REFUSALS, self.partition.topic)
                 if len(records) > 1:
                     # Only the culprit is shelved: halves find it in log2 steps, and its neighbours pass.
                     middle = len(records) // 2
@@ -159,6 +159,7 @@ class PartitionWorker:
                     why = Problem(problem.reason, str(problem), problem.status, refusals)
                     return await self._shelve(records[0], why)
             else:
+                self._tools.metrics.count(WRITES, self.partition.topic)
                 return True
         return False
 
@@ -191,6 +192,8 @@ class PartitionWorker:
         return False
 
     async def _pause(self, tries: int, problem: RetryableError) -> None:
+        if self._leaving.is_set():
+            return
         self._tools.metrics.count(RETRIES, self.partition.topic)
         if tries & (tries - 1) == 0:
             log.warning("write repeated", partition=str(self.partition), tries=tries, problem=str(problem))

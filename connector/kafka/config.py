@@ -124,12 +124,12 @@ def consumer_config(settings: KafkaSettings, group: str, *, role: str, ends: boo
     }
 
 
-def reader_config(settings: KafkaSettings) -> dict[str, Any]:
+def reader_config(settings: KafkaSettings, topics: Topics) -> dict[str, Any]:
     """A consumer without a group's duties: it reads a partition from end to end and commits nothing."""
     return {
         **_CONSUMER_DEFAULTS,
         **client_config(settings, "reader"),
-        "group.id": "connector-reader",
+        "group.id": f"{topics.prefix}connector-reader",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",

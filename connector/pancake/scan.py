@@ -179,7 +179,7 @@ class PageScan:
         listing.last = listing.last or listing.stuck
         scan.met = {seen.id for seen in page} | (scan.met if step.mode is Mode.LIVE else set())
         scan.listing, scan.asking = listing, False
-        return Findings(changed, remembered)
+        return Findings(changed, remembered, listing.stuck)
 
     def took(self, step: MessagesStep, page: Sequence[Seen]) -> Sequence[int]:
         """Note a page of messages; which of them (by index) are to be published."""
@@ -352,7 +352,10 @@ class PageScan:
         if listing.stuck:
             # The list repeats itself: its cursor moved or is gone. Begin again at the last safe place.
             scan.stuck += 1
-            scan.due_at = now + STUCK_SECONDS
+            # Live, somebody wrote in the cursor's conversation, which is the newest now: on a busy page
+            # that is nothing special, and a pause would leave the page unread for its length.
+            moved = mode is Mode.LIVE and scan.stuck < STUCK_TRIES
+            scan.due_at = now + (self._pace.interval if moved else STUCK_SECONDS)
             if scan.stuck >= STUCK_TRIES:
                 self._given_up.add(mode)
         elif listing.last:
@@ -372,7 +375,12 @@ class PageScan:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a page of conversations brought: changed snapshots by index, and states to save with them."""
+    """
+    What a page of conversations brought: changed snapshots by index, and states to save with them.
+
+    ``stuck``: it showed nothing that this scan had not seen, so it cannot be the next page.
+    """
 
     changed: Sequence[int]
     remembered: Mapping[str, ConversationState]
+    stuck: bool = False

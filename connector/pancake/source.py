@@ -108,7 +108,10 @@ class PancakePage:
 
     def failed(self, step: ScanStep, now: float) -> None:
         self._states.pop(step, None)
+        holes = self._scan.holes
         self._scan.failed(step, now)
+        if self._scan.holes > holes and isinstance(step, MessagesStep):
+            log.warning("conversation set aside", page=self.page.id, conversation=step.target.id)
 
     async def _list(self, step: ListStep) -> SourceBatch:
         where = "pancake conversations"
@@ -122,6 +125,8 @@ class PancakePage:
         good, rejected = self._sort_out(cut_conversations(body, where), ConversationHead)
         listed = [_listed(head, raw) for head, raw in good]
         findings = self._scan.listed(step, listed, self._clock.monotonic())
+        if findings.stuck:
+            log.warning("list repeats itself", page=self.page.id, order=step.mode.value)
         events = tuple(
             self._snapshot(good[at][0], listed[at], good[at][1], observed_at, step.mode.origin)
             for at in findings.changed
