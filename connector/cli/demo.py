@@ -44,6 +44,8 @@ PANCAKE_CALLS = 5
 FOLKFORM_CALLS = 20
 CHANGES_PER_SECOND = 3.0
 POLL_SECONDS = 1.0
+# Pages as small and busy as these move wholly within the usual minute: each scan would read all of them.
+OVERLAP_SECONDS = 5.0
 LOOK_SECONDS = 0.25
 CATCH_UP_SECONDS = 3.0
 GRACE_SECONDS = 16.0
@@ -144,7 +146,7 @@ def _settings(urls: tuple[str, str], account: FolkFormOptions, bootstrap: str) -
             rate=f"{FOLKFORM_CALLS}/1s",
         ),
         kafka=KafkaSettings(bootstrap_servers=bootstrap),
-        poller=PollerSettings(interval=POLL_SECONDS),
+        poller=PollerSettings(interval=POLL_SECONDS, overlap=OVERLAP_SECONDS),
         budget=BudgetSettings(jitter=JITTER),
     )
 
