@@ -1,6 +1,7 @@
 """The sink's loop: poll, hand to workers, pause what is full, store what is safe."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -105,7 +106,9 @@ class SinkRunner:
     def _hand_out(self, polled: Polled) -> None:
         for record in polled.records:
             self.workers[record.partition].offer(record)
-            self._tools.metrics.count(CONSUMED, record.partition.topic)
+        # Once per poll: one call per record was a tenth of the loop's time.
+        for topic, count in Counter(record.partition.topic for record in polled.records).items():
+            self._tools.metrics.count(CONSUMED, topic, by=count)
         for partition, end in polled.ends.items():
             self._ends.setdefault(partition, end)
 
