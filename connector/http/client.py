@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
 from pydantic import SecretStr
 
+from connector import __version__
 from connector.clock import Clock
 from connector.errors import ConnectorError, RateLimitedError, UnavailableError, UnknownOutcomeError
 from connector.leaving import unless
@@ -18,6 +20,9 @@ from connector.settings import HttpSettings
 from connector.telemetry import CALL_SECONDS, CALLS, Metrics
 
 T = TypeVar("T")
+# All of them named: what is not, aiohttp adds, and it would offer encodings that httpx cannot undo.
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": f"connector/{__version__}"}
+_parsed = lru_cache(256)(httpx.URL)  # FolkForm has two; without query, so never with a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +64,16 @@ class HttpClient:
         self._budget = budget
         self._clock = clock
         self._metrics = metrics
-        # httpx's own pool costs three times the CPU of aiohttp's at 16 connections (docs/DESIGN.md).
-        # trust_env is off: a stray proxy variable would show every token to that proxy. Redirects are
-        # not followed: they would carry the token along.
+        # httpx's own pool costs four times the CPU of aiohttp's at 16 connections, and half of what is
+        # left is httpx's client (docs/BENCHMARKS.md): redirects, cookies, proxies and logged URLs, none
+        # of which may happen here, for each would carry a token along. So requests go straight to the
+        # transport. trust_env is off: a stray proxy variable would show every token to that proxy.
         limits = httpx.Limits(max_connections=256, keepalive_expiry=60.0)
-        self._client = httpx.AsyncClient(
-            transport=AiohttpTransport(limits=limits, trust_env=False),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(
-                settings.read_timeout, connect=settings.connect_timeout, pool=settings.total_timeout
-            ),
+        self._transport = AiohttpTransport(limits=limits, trust_env=False)
+        timeout = httpx.Timeout(
+            settings.read_timeout, connect=settings.connect_timeout, pool=settings.total_timeout
         )
+        self._extensions = {"timeout": timeout.as_dict()}
 
     async def call(
         self, request: Request, judge: Callable[[Answer], T], leaving: asyncio.Event | None = None
@@ -103,7 +106,7 @@ class HttpClient:
             self._metrics.observe(CALL_SECONDS, self._clock.monotonic() - began, request.api, request.route)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def _grant(self, request: Request, leaving: asyncio.Event | None) -> None:
         grant = self._budget.acquire(request.scope, request.priority)
@@ -118,12 +121,17 @@ class HttpClient:
             **request.params,
             **{name: value.get_secret_value() for name, value in request.secrets.items()},
         }
-        headers = dict(request.headers)
+        headers = {**_HEADERS, **request.headers}
         if request.bearer is not None:
             headers["Authorization"] = f"Bearer {request.bearer.get_secret_value()}"
         try:
-            wire = self._client.build_request(
-                request.method, request.url, params=params or None, headers=headers, content=request.body
+            wire = httpx.Request(
+                request.method,
+                _parsed(request.url),
+                params=params or None,
+                headers=headers,
+                content=request.body,
+                extensions=self._extensions,
             )
             async with asyncio.timeout(self._settings.total_timeout):
                 return await self._exchange(wire, where)
@@ -134,7 +142,7 @@ class HttpClient:
             raise UnknownOutcomeError(f"{where}: {type(problem).__name__}") from None
 
     async def _exchange(self, wire: httpx.Request, where: str) -> Answer:
-        response = await self._client.send(wire, stream=True)
+        response = await self._transport.handle_async_request(wire)
         try:
             body = bytearray()
             async for chunk in response.aiter_bytes():
