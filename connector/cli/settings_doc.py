@@ -26,8 +26,6 @@ NOTES: Mapping[str, str] = {
     "kafka.topic_prefix": "put before the name of every topic and of the two consumer groups",
     "kafka.group_protocol": "`consumer` is KIP-848: the broker decides about assignment and timeouts",
     "redis.url": "with more than one process of any kind it must be set, or each keeps the limit for itself",
-    "sink.drain": "the poller's hand-over lasts as long; a process that is asked to stop ends after 20 s, "
-    "whatever is set here",
     "http.connect_timeout": "seconds until a connection to an API must stand",
     "http.read_timeout": "seconds without a byte of an answer",
     "http.max_answer_bytes": "a longer answer is not read to its end",
@@ -52,8 +50,7 @@ sink:
 
 Every variable may be given as a file instead: the same name with `_FILE`, its value the path. Secrets
 should be. A variable with the prefix that is not in this list, and a value that is not allowed, are
-refused at start (exit code 2); no secret's value is ever repeated in the message. On Kubernetes set
-`enableServiceLinks: false`: a Service called `connector…` would put variables with the prefix into every pod.
+refused at start (exit code 2); no secret's value is ever repeated in the message.
 """
 
 

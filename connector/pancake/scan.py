@@ -179,7 +179,7 @@ class PageScan:
         listing.last = listing.last or listing.stuck
         scan.met = {seen.id for seen in page} | (scan.met if step.mode is Mode.LIVE else set())
         scan.listing, scan.asking = listing, False
-        return Findings(changed, remembered, listing.stuck)
+        return Findings(changed, remembered)
 
     def took(self, step: MessagesStep, page: Sequence[Seen]) -> Sequence[int]:
         """Note a page of messages; which of them (by index) are to be published."""
@@ -375,12 +375,7 @@ class PageScan:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """
-    What a page of conversations brought: changed snapshots by index, and states to save with them.
-
-    ``stuck``: it showed nothing that this scan had not seen, so it cannot be the next page.
-    """
+    """What a page of conversations brought: changed snapshots by index, and states to save with them."""
 
     changed: Sequence[int]
     remembered: Mapping[str, ConversationState]
-    stuck: bool = False

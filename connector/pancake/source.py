@@ -24,7 +24,7 @@ from connector.model import (
 )
 from connector.pancake.account import NEW_TOKEN, Account
 from connector.pancake.answers import TokenRefusedError, judge
-from connector.pancake.scan import ListStep, MessagesStep, Mode, Pace, PageScan, ScanStep
+from connector.pancake.scan import ListStep, MessagesStep, Mode, Pace, PageScan, ScanStep, SettleStep
 from connector.pancake.state import ConversationState, PageState, decode_page, encode
 from connector.pancake.walk import Listed, Seen
 from connector.pancake.wire import (
@@ -104,7 +104,10 @@ class PancakePage:
         return SourceBatch(cursors=(CursorRecord(self.page.id, "", encode(state)),))
 
     def saved(self, step: ScanStep) -> None:
+        holes = self._scan.holes
         self._scan.saved(step, self._states.pop(step, {}), self._clock.monotonic())
+        if self._scan.holes > holes and isinstance(step, SettleStep):
+            log.warning("list repeats itself", page=self.page.id, order=step.mode.value)
 
     def failed(self, step: ScanStep, now: float) -> None:
         self._states.pop(step, None)
@@ -125,8 +128,6 @@ class PancakePage:
         good, rejected = self._sort_out(cut_conversations(body, where), ConversationHead)
         listed = [_listed(head, raw) for head, raw in good]
         findings = self._scan.listed(step, listed, self._clock.monotonic())
-        if findings.stuck:
-            log.warning("list repeats itself", page=self.page.id, order=step.mode.value)
         events = tuple(
             self._snapshot(good[at][0], listed[at], good[at][1], observed_at, step.mode.origin)
             for at in findings.changed

@@ -12,10 +12,11 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.request import Request, urlopen
 
+import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from connector.kafka.config import Topics
-from connector.simulator.audit import Audit, compare_dumps
+from connector.simulator.audit import Audit, Shelf, compare_dumps
 from tests.services.kafka import KafkaBroker
 from tests.services.processes import ManagedProcess
 
@@ -95,6 +96,10 @@ class Pipeline:
         assert code == 0, f"connector {' '.join(arguments)} exited with {code}:\n{process.text()[-3000:]}"
         return process
 
+    def use(self, prefix: str) -> None:
+        """Go on with other topics and groups; the simulators stay."""
+        self.topics = Topics(prefix)
+
     def environment(self) -> dict[str, str]:
         settings = {
             "KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap,
@@ -125,6 +130,11 @@ class Pipeline:
         return compare_dumps(
             _lines(f"{self.pancake_url}/_sim/dump"), _lines(f"{self.folkform_url}/_sim/dump")
         )
+
+    def dump(self) -> Iterator[Shelf]:
+        """What Pancake holds, conversation by conversation."""
+        for line in _lines(f"{self.pancake_url}/_sim/dump"):
+            yield msgspec.json.decode(line, type=Shelf)
 
     def pancake(self, route: str = "status", body: dict[str, Any] | list[Any] | None = None) -> Any:
         """Ask the control route of the Pancake simulator; with a body it is a POST."""
