@@ -16,6 +16,7 @@ from connector.ports import DeadLetters, PageReader, Publisher, Step
 from connector.telemetry import PUBLISHED, REJECTED_AT_SOURCE, STEPS_FAILED, Metrics
 
 PARKED_SECONDS = 300.0
+IDLE_SECONDS = 1.0  # a reader that names no moment is asked again after this
 
 log = structlog.get_logger("connector.poller")
 
@@ -101,7 +102,7 @@ class PagePoller(Generic[Step]):
             await self._news.wait()
             return
         now = self._tools.clock.monotonic()
-        due = max(now if due is None else due, self._not_before)
+        due = max(now + IDLE_SECONDS if due is None else due, self._not_before)
         await unless(self._news, self._tools.clock.sleep(due - now))
 
     async def _step(self, step: Step) -> None:

@@ -20,7 +20,7 @@ from connector.codec import (
     encode_page,
     event_key,
 )
-from connector.errors import ConnectorError, UnavailableError
+from connector.errors import ConnectorError, ContractError, UnavailableError
 from connector.kafka.config import Topics
 from connector.kafka.faults import reaction
 from connector.kafka.partitioner import partition_of
@@ -58,6 +58,11 @@ class Delivery:
         if self.left == 0:
             self.loop.call_soon_threadsafe(self._answer)
 
+    def abandon(self) -> None:
+        """Answer the caller although not all reports came: the thread that would bring them has died."""
+        self.problem = KafkaError(KafkaError._STATE)
+        self.loop.call_soon_threadsafe(self._answer)
+
     def _answer(self) -> None:
         if self.future.done():
             return
@@ -81,6 +86,7 @@ class ProducerThread:
         self._config = dict(config)
         self._inbox: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
         self._outstanding = 0
+        self._unsettled: list[Delivery] = []
         self._replace = False
         self._client = Producer(self._config)
         self._thread = threading.Thread(target=self._work, name="kafka-producer", daemon=True)
@@ -98,6 +104,10 @@ class ProducerThread:
             return []
         loop = asyncio.get_running_loop()
         delivery = Delivery(records, loop.create_future(), loop, len(records))
+        if not self._thread.is_alive():
+            raise ContractError(
+                "the producer's thread has ended", advice="this is a bug: report its traceback"
+            )
         self._inbox.put(delivery)
         return await delivery.future
 
@@ -107,10 +117,20 @@ class ProducerThread:
         await asyncio.to_thread(self._thread.join, within)
 
     def _work(self) -> None:
+        try:
+            self._serve()
+        # Nobody else sees this thread end, and whoever waits for it would wait for ever.
+        except Exception:
+            log.exception("kafka producer thread ended")
+            for delivery in self._unsettled:
+                delivery.abandon()
+
+    def _serve(self) -> None:
         open_ = True
         while open_ or self._outstanding:
             open_ = self._take(wait=not self._outstanding) and open_
             self._client.poll(0.01 if self._outstanding else 0)
+            self._unsettled = [delivery for delivery in self._unsettled if delivery.left]
             if self._replace and not self._outstanding:
                 self._client, self._replace = Producer(self._config), False
                 log.warning("kafka producer replaced")
@@ -127,6 +147,7 @@ class ProducerThread:
         return False
 
     def _produce(self, delivery: Delivery) -> None:
+        self._unsettled.append(delivery)
         for record in delivery.records:
             self._outstanding += 1
             self._produce_one(record, delivery)
