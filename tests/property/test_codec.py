@@ -1,0 +1,157 @@
+"""What goes into a topic comes out the same, and junk comes out as a reason, never as a surprise."""
+
+import json
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.codec import (
+    UndecodableError,
+    cursor_key,
+    decode_cursor,
+    decode_dead_letter,
+    decode_event,
+    encode_cursor,
+    encode_dead_letter,
+    encode_event,
+    encode_page,
+    event_key,
+    schema_folder,
+    schema_ids,
+)
+from connector.model import CursorRecord, DeadLetter, Event, Kind, Origin, Page, Partition, Problem
+
+REASONS = {"bad_frame", "unknown_schema", "bad_avro"}
+LONG = st.integers(-(2**63), 2**63 - 1)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+ID = TEXT.filter(bool)
+
+
+@st.composite
+def events(draw: st.DrawFn) -> Event:
+    """Any event: what its kind does not have is empty."""
+    kind = draw(st.sampled_from(Kind))
+    return Event(
+        kind,
+        draw(ID),
+        draw(ID),
+        draw(ID),
+        draw(TEXT),
+        draw(ID) if kind is Kind.MESSAGE else "",
+        0 if kind is Kind.THREAD else draw(LONG),
+        draw(LONG) if kind is Kind.CONVERSATION else 0,
+        draw(LONG),
+        draw(st.binary(max_size=8)),
+        draw(st.sampled_from(Origin)),
+        draw(st.binary(max_size=200)),
+    )
+
+
+@st.composite
+def letters(draw: st.DrawFn) -> DeadLetter:
+    place = draw(st.none() | st.builds(Partition, ID, st.integers(0, 9_999)))
+    return DeadLetter(
+        draw(st.binary(max_size=20)),
+        draw(st.binary(max_size=100)),
+        Problem(draw(ID), draw(TEXT), draw(st.none() | st.integers(100, 599)), draw(st.integers(1, 99))),
+        draw(LONG),
+        place,
+        None if place is None else draw(st.integers(0, 2**62)),
+    )
+
+
+CURSORS = st.builds(CursorRecord, ID, TEXT, st.binary(max_size=100))
+VALUES = st.one_of(
+    events().map(encode_event),
+    letters().map(encode_dead_letter),
+    CURSORS.map(lambda cursor: encode_cursor(cursor, owner="me", saved_at=1)),
+    st.builds(Page, ID, ID, TEXT, TEXT).map(lambda page: encode_page(page, observed_at=1)),
+)
+DECODERS: list[Callable[[bytes | None], object]] = [decode_event, decode_cursor, decode_dead_letter]
+
+
+@given(events())
+def test_an_event_comes_back_as_it_was(event: Event) -> None:
+    assert decode_event(encode_event(event)) == event
+
+
+@given(CURSORS)
+def test_a_cursor_comes_back_as_it_was(cursor: CursorRecord) -> None:
+    assert decode_cursor(encode_cursor(cursor, owner="me", saved_at=1)) == cursor
+
+
+@given(letters())
+def test_a_dead_letter_comes_back_as_it_was(letter: DeadLetter) -> None:
+    assert decode_dead_letter(encode_dead_letter(letter)) == letter
+
+
+def reason(decode: Callable[[bytes | None], object], value: bytes | None) -> str | None:
+    """Why it cannot be decoded; None when it can."""
+    try:
+        decode(value)
+    except UndecodableError as problem:
+        return problem.reason
+    return None
+
+
+def gives_a_value_or_a_reason(value: bytes | None) -> None:
+    for decode in DECODERS:
+        assert reason(decode, value) in {None, *REASONS}
+
+
+@given(VALUES, st.data())
+def test_a_value_cut_short_is_no_record(value: bytes, data: st.DataObject) -> None:
+    cut = value[: data.draw(st.integers(0, len(value) - 1))]
+    for decode in DECODERS:
+        assert reason(decode, cut) in REASONS
+
+
+@given(VALUES, st.data())
+def test_a_value_with_a_wrong_byte_gives_a_value_or_a_reason(value: bytes, data: st.DataObject) -> None:
+    broken = bytearray(value)
+    for _ in range(data.draw(st.integers(1, 3))):
+        broken[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
+    gives_a_value_or_a_reason(bytes(broken))
+
+
+@given(st.none() | st.binary(max_size=60), st.sampled_from([None, *sorted(schema_ids().values())]))
+def test_junk_gives_a_value_or_a_reason(body: bytes | None, schema: int | None) -> None:
+    head = b"" if schema is None else b"\0" + schema.to_bytes(4, "big")
+    gives_a_value_or_a_reason(None if body is None else head + body)
+
+
+@given(VALUES, st.binary(min_size=1, max_size=5))
+def test_bytes_behind_a_record_make_it_none(value: bytes, more: bytes) -> None:
+    for decode in DECODERS:
+        assert reason(decode, value + more) in REASONS
+
+
+@given(events(), events())
+def test_keys_are_equal_only_for_the_same_thing(one: Event, other: Event) -> None:
+    def thing(event: Event) -> tuple[str, str]:
+        return event.conversation_id, event.message_id
+
+    if "\0" not in one.conversation_id + other.conversation_id:
+        assert (event_key(one) == event_key(other)) == (thing(one) == thing(other))
+
+
+@given(CURSORS, CURSORS)
+def test_cursor_keys_are_equal_only_for_the_same_place(one: CursorRecord, other: CursorRecord) -> None:
+    def place(cursor: CursorRecord) -> tuple[str, str]:
+        return cursor.page_id, cursor.conversation_id
+
+    if "\0" not in one.page_id + other.page_id:
+        assert (cursor_key(one) == cursor_key(other)) == (place(one) == place(other))
+
+
+def test_a_claim_has_a_key_of_its_own() -> None:
+    assert cursor_key(CursorRecord("", "", b"")) == b"claim"
+
+
+def test_every_schema_that_is_shipped_has_an_id_and_the_other_way_round() -> None:
+    assert {path.stem for path in schema_folder().glob("*.avsc")} == set(schema_ids())
+    assert len(set(schema_ids().values())) == len(schema_ids())
+    # Registries count from 1: embedded ids must never meet theirs.
+    assert min(schema_ids().values()) > 900_000
+    assert all(json.loads(path.read_text("utf-8"))["name"] for path in schema_folder().glob("*.avsc"))
