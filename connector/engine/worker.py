@@ -54,6 +54,7 @@ class PartitionWorker:
         self.held_bytes = 0
         self._tools = tools
         self._limits = limits
+        self._places = 0
         self._waiting: deque[Record] = deque()
         self._news = asyncio.Event()
         self._leaving = asyncio.Event()
@@ -115,12 +116,16 @@ class PartitionWorker:
                 for record in packed.unreadable:
                     group.create_task(self._shelve_unreadable(record, prefix))
                 for lane in packed.lanes:
-                    if not await unless(self._leaving, self._tools.lanes.acquire()):
+                    if not await unless(self._leaving, self._enter()):
                         break
                     group.create_task(self._lane(lane, prefix))
         except ExceptionGroup as problems:
             # One sentence instead of a tree: the first that went wrong is what the operator must see.
             raise problems.exceptions[0] from None
+        finally:
+            # A lane that is cancelled before its first step never comes to give its place back.
+            while self._places:
+                self._exit()
         if prefix.complete:
             self.held_records -= len(batch)
             self.held_bytes -= sum(record.size for record in batch)
@@ -131,7 +136,15 @@ class PartitionWorker:
                 self.next_offset = prefix.settle(lane.first_offset)
                 self._measure(lane)
         finally:
-            self._tools.lanes.release()
+            self._exit()
+
+    async def _enter(self) -> None:
+        await self._tools.lanes.acquire()
+        self._places += 1
+
+    def _exit(self) -> None:
+        self._places -= 1
+        self._tools.lanes.release()
 
     async def _shelve_unreadable(self, record: Record, prefix: Prefix) -> None:
         problem = record.problem or Problem("no_event", "the record holds no event")
