@@ -74,6 +74,8 @@ class SinkRunner:
         workers = self._forget(partitions)
         offsets = await asyncio.gather(*(worker.drain(deadline) for worker in workers))
         self._note("revoked", partitions)
+        if self._failing:
+            return {}
         settled = zip(workers, offsets, strict=True)
         return {worker.partition: offset for worker, offset in settled if offset is not None}
 
@@ -113,9 +115,12 @@ class SinkRunner:
             self._ends.setdefault(partition, end)
 
     def _drained(self) -> bool:
-        return self.ready and all(
-            partition in self._ends and worker.idle for partition, worker in self.workers.items()
-        )
+        return self.ready and all(map(self._at_end, self.workers.values()))
+
+    def _at_end(self, worker: PartitionWorker) -> bool:
+        end = self._ends.get(worker.partition)
+        # Where records keep coming a worker may never be idle, and the end is behind it all the same.
+        return end is not None and (worker.idle or (worker.next_offset or 0) >= end)
 
     def _raise_failures(self) -> None:
         for worker in self.workers.values():
