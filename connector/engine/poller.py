@@ -60,6 +60,8 @@ class PagePoller(Generic[Step]):
                 self._start_steps()
                 await self._wait()
                 self._raise_failures()
+            # What is under way comes home; who drained us cancels us when its time is over.
+            await asyncio.gather(*self._running)
         finally:
             for task in self._running:
                 task.cancel()

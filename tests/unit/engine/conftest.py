@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.fakes.delivery import Delivery, Size
+from tests.fakes.polling import Polling
 
 
 @pytest.fixture
@@ -24,3 +25,16 @@ async def deliver() -> AsyncIterator[Callable[..., Delivery]]:
 @pytest.fixture
 def delivery(deliver: Callable[..., Delivery]) -> Delivery:
     return deliver()
+
+
+@pytest.fixture
+async def poll() -> AsyncIterator[Callable[..., Polling]]:
+    """Builds the poller's side: page ids and how many calls each needs."""
+    async with AsyncExitStack() as stack:
+
+        def build(*, partitions: int = 1, lanes: int = 2, drain: float = 30.0, **pages: int) -> Polling:
+            polling = Polling(pages, partitions=partitions, lanes=lanes, drain=drain)
+            stack.push_async_callback(polling.close)
+            return polling
+
+        yield build

@@ -1,0 +1,118 @@
+"""The poller's side on fakes: a broker, a source, and as many processes as a story needs."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+
+from connector.codec import decode_cursor, decode_dead_letter, decode_event
+from connector.engine.backoff import Backoff
+from connector.engine.fleet import Fleet, Pace, Source
+from connector.engine.poller import PollerTools
+from connector.kafka.partitioner import partition_of
+from connector.model import CursorRecord, DeadLetter, Event
+from connector.telemetry import Metrics
+from tests.fakes.broker import FakeBroker, FakeConsumer, FakePublisher
+from tests.fakes.clock import FakeClock
+from tests.fakes.pages import FakeDirectory, FakeSource
+
+LONGEST_SECONDS = 3600.0
+PAGES_INTERVAL = 60.0
+
+
+class PollerProcess:
+    """One poller process."""
+
+    def __init__(self, polling: "Polling", *, once: bool) -> None:
+        topics = polling.broker.topics
+        self.consumer = FakeConsumer(polling.broker, topics.poller_group, [topics.pages], from_end=True)
+        self.publisher = FakePublisher(polling.broker, owner=f"process {len(polling.processes)}")
+        self.publisher.crash = self.crash
+        self.metrics = Metrics()
+        tools = PollerTools(
+            self.publisher,
+            self.publisher,
+            Backoff(2.0, random.Random(0)),
+            polling.clock,
+            self.metrics,
+            polling.lanes,
+        )
+        source = Source(
+            polling.directory,
+            self.publisher,
+            lambda page_id: partition_of(page_id, polling.broker.count),
+            polling.source.open,
+        )
+        self.fleet = Fleet(self.consumer, source, tools, Pace(PAGES_INTERVAL, polling.drain))
+        self.stop = asyncio.Event()
+        self.crashed = False
+        self.task = asyncio.create_task(self.fleet.run(self.stop, once=once))
+
+    def crash(self) -> None:
+        """As ``kill -9``."""
+        self.crashed = True
+        self.consumer.crash()
+
+    async def end(self) -> None:
+        """What is left of it in this process of ours; as ``kill -9`` if it has not ended by itself."""
+        if not self.task.done():
+            self.crash()
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        await self.fleet.lost(self.consumer.group.partitions)
+        self.metrics.close()
+
+
+class Polling:
+    """Everything that outlives a process: the topics, the source, the clock."""
+
+    def __init__(
+        self, pages: dict[str, int], *, partitions: int = 1, lanes: int = 2, drain: float = 30.0
+    ) -> None:
+        """``pages``: how many calls each page needs; ``drain`` in real seconds."""
+        self.clock = FakeClock()
+        self.broker = FakeBroker(self.clock, partitions=partitions)
+        self.source = FakeSource(pages)
+        self.directory = FakeDirectory(list(pages))
+        self.lanes = lanes
+        self.drain = drain
+        self.processes: list[PollerProcess] = []
+
+    def start(self, *, once: bool = False) -> PollerProcess:
+        process = PollerProcess(self, once=once)
+        self.processes.append(process)
+        return process
+
+    async def run_once(self) -> PollerProcess:
+        """A process that reads one pass; it may crash. Raises what it raises, if it did not."""
+        process = self.start(once=True)
+        await self.until(process.task.done)
+        if not process.crashed:
+            process.task.result()
+        return process
+
+    async def until(self, condition: Callable[[], object], within: float = LONGEST_SECONDS) -> None:
+        """Let time pass until ``condition`` holds."""
+        end = self.clock.monotonic() + within
+        await self.clock.advance(0.0)
+        while not condition():
+            assert self.clock.monotonic() < end, f"not within {within} s"
+            await self.clock.advance(0.5)
+
+    async def close(self) -> None:
+        for process in self.processes:
+            await process.end()
+
+    @property
+    def events(self) -> list[Event]:
+        """Everything published."""
+        return [decode_event(stored.value) for stored in self.broker.records(self.broker.topics.messages)]
+
+    @property
+    def cursors(self) -> Sequence[CursorRecord]:
+        """Everything saved, claims left out."""
+        read = [decode_cursor(stored.value) for stored in self.broker.records(self.broker.topics.cursors)]
+        return [cursor for cursor in read if cursor.page_id]
+
+    @property
+    def shelved(self) -> list[DeadLetter]:
+        return [decode_dead_letter(s.value) for s in self.broker.records(self.broker.topics.dead_letters)]
