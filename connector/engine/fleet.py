@@ -106,6 +106,7 @@ class Fleet(Generic[Step]):
 
     async def _load(self, number: int) -> None:
         """Read where the pages of a partition stand, as of now: an old reading would do work again."""
+        tenure = self._loading.get(number)
         tries = 0
         while True:
             try:
@@ -115,6 +116,9 @@ class Fleet(Generic[Step]):
                 tries += 1
                 log.warning("take-over repeated", partition=number, tries=tries, problem=str(problem))
                 await self._tools.clock.sleep(self._tools.backoff.wait(tries, problem))
+        if tenure is None or self._loading.get(number) is not tenure:
+            # Handed over meanwhile: its pages must not be opened here any more.
+            return
         states: dict[str, list[CursorRecord]] = defaultdict(list)
         for record in records:
             states[record.page_id].append(record)
@@ -180,10 +184,12 @@ class Fleet(Generic[Step]):
 
     async def _stop(self, page_ids: Sequence[str], deadline: Deadline) -> None:
         await asyncio.gather(*(self.pollers[page_id].drain(deadline) for page_id in page_ids))
-        tasks = [self._tasks.pop(page_id) for page_id in page_ids]
-        for page_id, task in zip(page_ids, tasks, strict=True):
+        # A page may leave the list while its partition is handed over: whoever comes first ends it.
+        tasks = [self._tasks.pop(page_id) for page_id in page_ids if page_id in self._tasks]
+        for task in tasks:
             task.cancel()
-            del self.pollers[page_id]
+        for page_id in page_ids:
+            self.pollers.pop(page_id, None)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _wait(self, tries: int, problem: RetryableError | UnauthorizedError) -> float:
