@@ -11,7 +11,7 @@ from connector.errors import (
 )
 from connector.http.client import Answer
 from connector.http.reactions import retry_after, retryable
-from connector.pancake.wire import Envelope, decode
+from connector.pancake.wire import Envelope, decode, mend
 
 
 class TokenRefusedError(ConnectorError):
@@ -38,7 +38,8 @@ def judge(answer: Answer, where: str) -> bytes:
         raise problem
     if answer.status in (401, 403):
         raise TokenRefusedError(f"{where}: HTTP {answer.status}")
-    envelope = decode(answer.body, Envelope, where)
+    # Half a surrogate pair in any text, such as a snippet cut in an emoji, is legal JSON.
+    envelope = decode(mend(answer.body), Envelope, where)
     if answer.status < 300 and envelope.success in (None, True):  # noqa: PLR2004
         return answer.body
     raise _refusal(answer, envelope, where)
