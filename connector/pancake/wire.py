@@ -12,6 +12,8 @@ import msgspec
 from connector.errors import UnknownOutcomeError
 
 T = TypeVar("T")
+_LATEST = 253_402_300_800_000  # the year 10000: no clock shows more
+_MOST = 2**31
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE = re.compile(_PAIR + rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL)
@@ -141,8 +143,8 @@ def text_id(value: Any) -> str:
 
 
 def number(value: Any) -> int:
-    """A count; 0 when it is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """A count; 0 when it is none, or more than anybody counts."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST else 0
 
 
 def milliseconds(value: Any) -> int:
@@ -152,14 +154,19 @@ def milliseconds(value: Any) -> int:
     Some siblings are numbers, in seconds or milliseconds (contracts A9).
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return int(value) if value > 1e11 else int(value * 1000)  # noqa: PLR2004
+        return _within(int(value) if value > 1e11 else int(value * 1000))  # noqa: PLR2004
     if not isinstance(value, str):
         return 0
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
         return 0
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return _within(int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))
+
+
+def _within(moment: int) -> int:
+    # Beyond this the number fits neither a cursor nor an event.
+    return moment if 0 < moment < _LATEST else 0
 
 
 def content_hash(raw: bytes) -> bytes:
