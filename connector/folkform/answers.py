@@ -69,5 +69,5 @@ def _refusal(answer: Answer, envelope: Envelope | None, where: str) -> Connector
 def _envelope(answer: Answer) -> Envelope | None:
     try:
         return msgspec.json.decode(answer.body, type=Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
