@@ -146,8 +146,8 @@ class PageScan:
 
     def wake_at(self) -> float | None:
         """When the next list is due; None while another step must come back first."""
-        idle = [scan for scan in self._scans.values() if scan.listing is None and not scan.asking]
-        due = [scan.due_at for scan in idle if self._wanted(scan)]
+        idle = [scan for scan in self._scans.values() if scan.listing is None]
+        due = [] if self._list_under_way else [scan.due_at for scan in idle if self._wanted(scan)]
         if self.state.holes:
             due.append(self._repair_at)
         return min(due, default=None)
@@ -239,10 +239,19 @@ class PageScan:
                 listing.settling = True
                 return SettleStep(mode)
             return None
-        if scan.asking or now < scan.due_at or not self._wanted(scan):
+        if self._list_under_way or now < scan.due_at or not self._wanted(scan):
             return None
         scan.asking = True
         return ListStep(mode, scan.after)
+
+    @property
+    def _list_under_way(self) -> bool:
+        # Two lists side by side would show one conversation at two moments, and the older snapshot may
+        # be published last: its answer was overtaken, or its publication repeated.
+        return any(
+            scan.asking or (scan.listing is not None and not scan.listing.saved)
+            for scan in self._scans.values()
+        )
 
     def _next_loose(self, now: float) -> ScanStep | None:
         """A step of a walk that no list waits for, such as the mending of a hole."""
