@@ -21,10 +21,15 @@ class PageState(msgspec.Struct, omit_defaults=True):
 
 
 class WalkState(msgspec.Struct, omit_defaults=True):
-    """A walk that was interrupted: the newest ``taken`` messages are published; ``tail`` tells the newest."""
+    """
+    A walk that was interrupted: the newest ``taken`` messages are published; ``tail`` tells the newest.
+
+    ``customer``: they were published with a customer.
+    """
 
     taken: int = 0
     tail: bytes = b""
+    customer: bool = False
 
 
 class ConversationState(msgspec.Struct, omit_defaults=True):

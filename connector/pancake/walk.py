@@ -42,7 +42,6 @@ class Walk:
     done: bool = False
     _met: set[str] = field(default_factory=set)
     _jumped: int = 0
-    _fresh: int = 0
     _tail: bytes = b""
     _known: frozenset[bytes] = frozenset()
     _partial: frozenset[bytes] = frozenset()
@@ -55,7 +54,8 @@ class Walk:
         # all of them are due again.
         if before.customer or not target.customer_id:
             walk._known = split(before.tail)
-            walk._partial = split(before.walk.tail) if before.walk else frozenset()
+        if before.walk and (before.walk.customer or not target.customer_id):
+            walk._partial = split(before.walk.tail)
         return walk
 
     def take(self, page: Sequence[Seen], page_size: int) -> Sequence[int]:
@@ -68,7 +68,6 @@ class Walk:
         unmet = [at for at, seen in enumerate(page) if seen.id not in self._met]
         new = [at for at in unmet if page[at].fingerprint not in self._known | self._partial]
         self._met |= {seen.id for seen in page}
-        self._fresh += len(new)
         self.skip += len(page)
         if len(self._tail) < TAIL_MESSAGES * 8:
             self._tail += b"".join(page[at].fingerprint for at in unmet)
@@ -81,11 +80,11 @@ class Walk:
         return new
 
     def _jump(self) -> None:
-        # An interrupted walk had published a block of the newest messages; those that came since push
-        # it further down. One message of overlap, in case one above it has vanished.
+        # An interrupted walk had published a block of the newest messages. Those that came since push its
+        # end further down, but how many came is not known: an edited message looks like a new one. So
+        # some of the block are read again. One message of overlap, in case one above it has vanished.
         taken = self.before.walk.taken if self.before.walk else 0
-        behind = taken + self._fresh - 1
-        self._jumped = max(0, behind - self.skip)
+        self._jumped = max(0, taken - 1 - self.skip)
         self.skip += self._jumped
 
     def state(self) -> ConversationState:
@@ -99,7 +98,7 @@ class Walk:
                 old.snapshot,
                 self.thread,
                 old.tail,
-                WalkState(self.skip, self._tail),
+                WalkState(self.skip, self._tail, bool(self.target.customer_id)),
             )
         seen = self.target
         return ConversationState(
