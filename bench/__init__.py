@@ -1,0 +1,1 @@
+"""The figures of docs/DESIGN.md, measured: ``python -m bench``. Nothing here asserts a time."""
