@@ -19,6 +19,7 @@ SMALLEST_PAGE = 20  # the shortest full page of messages that was ever documente
 STUCK_SECONDS = 60.0
 STUCK_TRIES = 3
 HOLE_TRIES = 8
+HOLE_TRIES_AT_MOST = 24  # with the waits between them, over ten minutes
 HOLE_SECONDS = 300.0
 MENDING = Origin.RECONCILE
 
@@ -96,6 +97,7 @@ class Job:
     origin: Origin
     newer: Listed | None = None
     tries: int = 0
+    alone: int = 0
     progress_at_failure: int = -1
 
 
@@ -327,11 +329,13 @@ class PageScan:
     def _missed(self, step: MessagesStep, now: float) -> None:
         conversation_id = step.target.id
         job = self._jobs[conversation_id]
-        # Only failures between which others came through speak against this conversation.
+        # Failures between which others came through speak against this conversation. On a page where
+        # nothing else moves there are no others: then many failures must do, or the page would wait for ever.
+        job.tries += 1
         if self._saves > job.progress_at_failure:
-            job.tries += 1
+            job.alone += 1
             job.progress_at_failure = self._saves
-        if job.tries < HOLE_TRIES:
+        if job.alone < HOLE_TRIES and job.tries < HOLE_TRIES_AT_MOST:
             self._requeue(conversation_id)
             return
         del self._jobs[conversation_id]
@@ -370,7 +374,8 @@ class PageScan:
         elif listing.last:
             scan.stuck = 0
             self._given_up.discard(mode)
-            scan.due_at = scan.started_at + self._pace.interval
+            # A pause after each live scan, however long it took: the back-fill begins its lists there.
+            scan.due_at = max(scan.started_at + self._pace.interval, now + self._pace.interval / 4)
         if listing.last and mode is Mode.LIVE:
             scan.after, scan.met = "", set()
             self.passes += not listing.stuck or mode in self._given_up
