@@ -39,6 +39,10 @@ class FakeSource:
         """Let the next calls for the first step of a page need a person."""
         self.fail(page_id, 0, *(ParkedError("no token", action="sign in"),) * times)
 
+    def recover(self) -> None:
+        """Nothing fails any more."""
+        self._problems.clear()
+
     def hold(self, page_id: str, step: int) -> asyncio.Event:
         """Keep calls for a step on the wire until the event returned is set."""
         return self._gates.setdefault((page_id, step), asyncio.Event())
