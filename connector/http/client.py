@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar
 
+import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 from pydantic import SecretStr
@@ -22,6 +23,7 @@ from connector.telemetry import CALL_SECONDS, CALLS, Metrics
 T = TypeVar("T")
 # All of them named: what is not, aiohttp adds, and it would offer encodings that httpx cannot undo.
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": f"connector/{__version__}"}
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _parsed = lru_cache(256)(httpx.URL)  # FolkForm has two; without query, so never with a token
 
 
@@ -68,8 +70,7 @@ class HttpClient:
         # left is httpx's client (docs/BENCHMARKS.md): redirects, cookies, proxies and logged URLs, none
         # of which may happen here, for each would carry a token along. So requests go straight to the
         # transport. trust_env is off: a stray proxy variable would show every token to that proxy.
-        limits = httpx.Limits(max_connections=256, keepalive_expiry=60.0)
-        self._transport = AiohttpTransport(limits=limits, trust_env=False)
+        self._transport = AiohttpTransport(trust_env=False, client=self._session)
         timeout = httpx.Timeout(
             settings.read_timeout, connect=settings.connect_timeout, pool=settings.total_timeout
         )
@@ -108,6 +109,14 @@ class HttpClient:
     async def close(self) -> None:
         await self._transport.aclose()
 
+    def _session(self) -> aiohttp.ClientSession:
+        ssl = self._transport.ssl_context
+        connector = aiohttp.TCPConnector(limit=256, keepalive_timeout=60.0, ssl=ssl)
+        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        # It sends a GET once more by itself when a kept connection breaks: a call without a grant.
+        session._retry_connection = False  # noqa: SLF001
+        return session
+
     async def _grant(self, request: Request, leaving: asyncio.Event | None) -> None:
         grant = self._budget.acquire(request.scope, request.priority)
         if leaving is None:
@@ -136,10 +145,11 @@ class HttpClient:
             async with asyncio.timeout(self._settings.total_timeout):
                 return await self._exchange(wire, where)
         # The texts of these may hold the URL, and the URL the token: only their kind is kept.
-        except httpx.ConnectError as problem:
-            raise UnavailableError(f"{where}: {type(problem).__name__}") from None
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as problem:
-            raise UnknownOutcomeError(f"{where}: {type(problem).__name__}") from None
+        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, TimeoutError, OSError) as problem:
+            # The transport's own names mix up what was never sent with what was; aiohttp's do not.
+            cause = problem.__cause__ or problem
+            kind = UnavailableError if isinstance(cause, _NEVER_SENT) else UnknownOutcomeError
+            raise kind(f"{where}: {type(cause).__name__}") from None
 
     async def _exchange(self, wire: httpx.Request, where: str) -> Answer:
         response = await self._transport.handle_async_request(wire)
