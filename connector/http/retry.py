@@ -20,4 +20,9 @@ async def persistently(call: Callable[[], Awaitable[T]], clock: Clock, *, attemp
         retry=retry_if_exception_type(RetryableError),
         reraise=True,
     )
-    return await retrying(call)
+
+    async def attempt() -> T:
+        # Tenacity awaits only what is a coroutine function itself, not a lambda that returns one.
+        return await call()
+
+    return await retrying(attempt)
