@@ -12,12 +12,12 @@ import structlog
 from pydantic import SecretStr
 
 from connector.clock import Clock
-from connector.errors import ConfigError, ParkedError, UnauthorizedError
+from connector.errors import ConfigError, ParkedError, UnauthorizedError, UnknownOutcomeError
 from connector.http.client import HttpClient, Request
 from connector.http.retry import persistently
 from connector.model import Page, Rate, Scope
 from connector.pancake.answers import TokenRefusedError, judge
-from connector.pancake.wire import GeneratedToken, PageList, decode, text_id
+from connector.pancake.wire import GeneratedToken, PageList, decode, mend, text_id
 from connector.settings import PancakeSettings
 
 NEW_TOKEN = "log in to Pancake as an admin of the page and set CONNECTOR_PANCAKE__ACCESS_TOKEN"  # noqa: S105
@@ -101,12 +101,11 @@ class Account:
     async def _list(self) -> Sequence[ListedPage]:
         request = self._request("pages", "GET", f"{self._settings.base_url}/v1/pages")
         try:
-            body = await self._client.call(request, lambda answer: judge(answer, "pancake pages"))
+            return await self._client.call(request, lambda said: parse_pages(judge(said, "pancake pages")))
         except (TokenRefusedError, ParkedError) as problem:
             raise UnauthorizedError(
                 f"Pancake refuses the user access token ({problem})", advice=NEW_TOKEN
             ) from None
-        return parse_pages(body)
 
     async def _generate(self, page_id: str) -> SecretStr:
         url = f"{self._settings.base_url}/v1/pages/{quote(page_id, safe='')}/generate_page_access_token"
@@ -123,11 +122,18 @@ class Account:
 
 
 def parse_pages(body: bytes) -> Sequence[ListedPage]:
-    """The activated pages of an answer, in either of the two shapes that are known (contracts A4)."""
-    listing = decode(body, PageList, "pancake pages")
-    raws = listing.pages or msgspec.json.decode(
-        msgspec.json.encode(listing.categorized.get("activated", [])), type=list[msgspec.Raw]
-    )
+    """
+    The activated pages of an answer, in either of the two shapes that are known (contracts A4).
+
+    Raises:
+        UnknownOutcomeError: it has neither shape; that is not a list without pages.
+    """
+    listing = decode(mend(body), PageList, "pancake pages")
+    raws = listing.pages
+    if raws is None and listing.categorized is not None:
+        raws = listing.categorized.activated
+    if raws is None:
+        raise UnknownOutcomeError("pancake pages: the answer has no list of pages")
     found = (_parse_page(bytes(raw)) for raw in raws)
     return [entry for entry in found if entry is not None]
 

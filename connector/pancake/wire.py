@@ -27,11 +27,17 @@ class Envelope(msgspec.Struct):
     message: Any = None
 
 
+class Categorized(msgspec.Struct):
+    """The pages by what state they are in; only those that are activated can be read."""
+
+    activated: list[msgspec.Raw] | None = None
+
+
 class PageList(msgspec.Struct):
     """``GET /v1/pages``: documented as ``pages``, seen as ``categorized.activated``."""
 
-    pages: list[msgspec.Raw] = msgspec.field(default_factory=list)
-    categorized: dict[str, Any] = msgspec.field(default_factory=dict)
+    pages: list[msgspec.Raw] | None = None
+    categorized: Categorized | None = None
 
 
 class GeneratedToken(msgspec.Struct):
