@@ -174,9 +174,10 @@ class FakeConsumer:
         self.turns.append(turn)
         self._store(turn.store)
         self.paused = (self.paused | (turn.pause & self.owned)) - turn.resume
-        await self._rebalance()
-        polled = self._read()
-        await self._broker.clock.sleep(0.0 if polled.records else POLL_SECONDS)
+        given = await self._rebalance()
+        # The first records of a partition take a fetch: never in the poll that gave it.
+        polled = self._read(self.owned - self.paused - given)
+        await self._broker.clock.sleep(0.0 if polled.records or given else POLL_SECONDS)
         return polled
 
     async def close(self) -> None:
@@ -208,14 +209,16 @@ class FakeConsumer:
                 self.group.committed[partition] = offset
         self._stored.clear()
 
-    async def _rebalance(self) -> None:
+    async def _rebalance(self) -> set[Partition]:
         await self._lose()
         if self not in self.group.members:
             self._told = False
             self.group.join(self)
         await self._revoke({p for p in self.owned if self.group.wanted.get(p) is not self})
         mine = {p for p, member in self.group.wanted.items() if member is self}
-        await self._assign({p for p in mine - self.owned if p not in self.group.owners})
+        given = {p for p in mine - self.owned if p not in self.group.owners}
+        await self._assign(given)
+        return given
 
     async def _lose(self) -> None:
         gone = {p for p in self.owned if self.group.owners.get(p) is not self}
@@ -254,10 +257,10 @@ class FakeConsumer:
         for partition in partitions:
             self._stored.pop(partition, None)
 
-    def _read(self) -> Polled:
+    def _read(self, partitions: set[Partition]) -> Polled:
         records: list[Record] = []
         ends: dict[Partition, int] = {}
-        for partition in sorted(self.owned - self.paused, key=str):
+        for partition in sorted(partitions, key=str):
             log, at = self._broker.logs[partition], self._positions[partition]
             if at < self._broker.begins[partition]:
                 raise ContractError(f"{partition}: offset {at} is gone", advice="move it knowingly")

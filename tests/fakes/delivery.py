@@ -3,13 +3,13 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from connector.codec import decode_dead_letter
 from connector.engine.backoff import Backoff
 from connector.engine.runner import Bounds, SinkRunner
-from connector.engine.worker import Limits, Tools
+from connector.engine.worker import Limits, PartitionWorker, Tools
 from connector.kafka.partitioner import partition_of
 from connector.model import DeadLetter, Event, Partition
 from connector.telemetry import Metrics
@@ -30,6 +30,19 @@ class Size:
     attempts: int = 3
     drain: float = 30.0
     poll_records: int = 500
+
+
+class MortalRunner(SinkRunner):
+    """A runner that knows all workers that it ever had: a crash ends those being handed over too."""
+
+    mortal: list[PartitionWorker]
+
+    async def assigned(self, partitions: Sequence[Partition]) -> None:
+        await super().assigned(partitions)
+        self.mortal += [self.workers[partition] for partition in partitions]
+
+    async def die(self) -> None:
+        await asyncio.gather(*(worker.abandon() for worker in self.mortal))
 
 
 class Process:
@@ -55,24 +68,29 @@ class Process:
             delivery.clock,
             self.metrics,
         )
-        self.runner = SinkRunner(
+        self.runner = MortalRunner(
             self.consumer,
             tools,
             Limits(size.window_records, size.attempts),
             Bounds(size.window_bytes, size.drain),
         )
+        self.runner.mortal = []
         self.stop = asyncio.Event()
-        self.crashed = False
+        self.crashed = self.ended = False
         self.task = asyncio.create_task(self.runner.run(self.stop, once=once))
 
     async def end(self) -> None:
         """What is left of it in this process of ours; as ``kill -9`` if it has not ended by itself."""
+        if self.ended:
+            return
+        self.ended = True
+        # Its calls end before anybody else can own their partitions.
+        await self.runner.die()
         if not self.task.done():
             self.consumer.crash()
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
-        for worker in self.runner.workers.values():
-            await worker.abandon()
+        await self.runner.die()
         self.metrics.close()
 
 

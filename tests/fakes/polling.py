@@ -44,7 +44,7 @@ class PollerProcess:
         )
         self.fleet = Fleet(self.consumer, source, tools, Pace(PAGES_INTERVAL, polling.drain))
         self.stop = asyncio.Event()
-        self.crashed = False
+        self.crashed = self.ended = False
         self.task = asyncio.create_task(self.fleet.run(self.stop, once=once))
 
     def crash(self) -> None:
@@ -54,6 +54,9 @@ class PollerProcess:
 
     async def end(self) -> None:
         """What is left of it in this process of ours; as ``kill -9`` if it has not ended by itself."""
+        if self.ended:
+            return
+        self.ended = True
         if not self.task.done():
             self.crash()
         self.task.cancel()

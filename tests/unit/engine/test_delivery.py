@@ -250,6 +250,18 @@ async def test_a_record_that_cannot_be_read_is_shelved_in_its_turn(delivery: Del
     assert delivery.committed() == 4
 
 
+async def test_an_unreadable_record_moves_nothing_before_it_is_acknowledged(delivery: Delivery) -> None:
+    partition, _ = delivery.broker.put(message("c1", "m1"))
+    delivery.broker.append(partition, b"key", b"junk")
+    acknowledge = delivery.letters.hold("put")
+    delivery.start()
+    await delivery.until(lambda: delivery.letters.tries["put"] and delivery.sink.rows)
+    await delivery.clock.advance(2.0)
+    assert delivery.committed() == 1
+    acknowledge.set()
+    await delivery.until(lambda: delivery.committed() == 2)
+
+
 async def test_a_fatal_answer_ends_the_run_and_stores_nothing_more(deliver: Build) -> None:
     delivery = deliver(window_records=4)
     delivery.sink.fail("c1", error=ContractError("unknown shape", advice="upgrade"))

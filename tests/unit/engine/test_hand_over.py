@@ -42,6 +42,7 @@ async def test_the_next_offset_of_a_hand_over_is_the_contiguous_prefix(deliver: 
     await delivery.until(process.task.done)
     assert delivery.committed() == 1
     assert set(delivery.sink.versions) == {"m0", "m2", "m3"}
+    assert delivery.sink.on_the_wire == 0  # what did not come home is abandoned
 
 
 async def test_a_partition_left_in_the_middle_of_a_retry_is_left_at_once(delivery: Delivery) -> None:
@@ -125,6 +126,29 @@ async def test_a_partition_that_comes_back_is_not_paused_any_more(deliver: Build
     await delivery.until(lambda: process.metrics.total(OWNERSHIP, "lost"))
     gate.set()
     await delivery.until(lambda: delivery.committed() == 10)
+
+
+async def test_what_was_stored_and_not_committed_is_stored_again(delivery: Delivery) -> None:
+    delivery.publish(message("c1", "m1"))
+    process = delivery.start()
+    await delivery.until(lambda: any(turn.store for turn in process.consumer.turns))
+    process.consumer.expel()
+    await delivery.until(lambda: delivery.committed() == 1, within=10.0)
+    assert len(delivery.sink.calls) == 2
+
+
+async def test_once_reads_a_partition_that_comes_back_to_its_end_again(delivery: Delivery) -> None:
+    gate = delivery.sink.hold("c1")
+    delivery.publish(message("c1", "m1"))
+    process = delivery.start(once=True)
+    await delivery.until(lambda: delivery.sink.on_the_wire)
+    await delivery.clock.advance(1.0)
+    process.consumer.expel()
+    await delivery.until(lambda: process.metrics.total(OWNERSHIP, "lost"))
+    gate.set()
+    await delivery.until(process.task.done)
+    process.task.result()
+    assert delivery.committed() == 1
 
 
 async def test_a_partition_taken_over_again_begins_at_the_committed_offset(deliver: Build) -> None:

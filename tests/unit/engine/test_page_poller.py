@@ -89,6 +89,7 @@ async def test_no_cursor_is_saved_before_the_events_are_acknowledged(poll: Build
     await polling.until(lambda: process.publisher.tries["publish"])
     await polling.clock.advance(30.0)
     assert not polling.cursors
+    assert not process.fleet.pollers["p1"].reader.caught_up
     acknowledge.set()
     await polling.until(process.task.done)
     assert len(polling.cursors) == 1
