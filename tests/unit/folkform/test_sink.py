@@ -147,8 +147,8 @@ async def test_a_lane_larger_than_a_body_becomes_several_calls_in_order(counter:
     large = "x" * (3 * 2**20)
     lane = [thread({"big": "y" * 2**20}), *(message(number, large) for number in range(7))]
     await counter.write(*lane)
-    assert counter.calls(MESSAGES) == 3
-    assert counter.calls() == 3
+    # Beside the thread there is room for two of them in a body, not quite for three.
+    assert counter.calls(MESSAGES) == counter.calls() == 4
     assert len(counter.simulator.store.items) == 7
     assert set(counter.simulator.calls.statuses) == {200}
     assert len(counter.simulator.store.threads["c1"].metadata["big"]) == 2**20 + 2
