@@ -42,24 +42,61 @@ def _base_url(text: str) -> str:
         raise ValueError("a base URL begins with http:// or https://")
     if "?" in text or "#" in text or "@" in text:
         raise ValueError("a base URL has no query, fragment or user in it")
+    if not _names_a_host(text):
+        raise ValueError("a base URL names a host, and a port below 65536 if any")
     return text.rstrip("/")
+
+
+def _names_a_host(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", text)
+    except ValueError:
+        return False
+
+
+def _token(value: SecretStr) -> SecretStr:
+    # A Secret of Kubernetes often ends with the line feed of an editor; inside a token, anything that
+    # no header and no query can hold is a mistake in copying it.
+    text = value.get_secret_value().strip()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("a token is one word of printable ASCII")
+    return SecretStr(text)
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value().strip()
+    if text and not (text.startswith(("redis://", "rediss://")) and _names_a_host(text)):
+        raise ValueError(
+            "a Redis URL is redis://host:port/number or rediss://…, with user:password@ if need be"
+        )
+    return SecretStr(text)
+
+
+def _listen(text: str) -> str:
+    if int(text.rpartition(":")[2]) > 65535:  # noqa: PLR2004
+        raise ValueError("a port is below 65536")
+    return text
 
 
 RateText = Annotated[str, AfterValidator(_rate)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Token = Annotated[SecretStr, AfterValidator(_token)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+Listen = Annotated[str, AfterValidator(_listen)]
 
 
 class Group(BaseModel):
     """A group of settings: closed, so that a misspelt name is an error and not a silence."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PancakeSettings(Group):
     """The source."""
 
     base_url: BaseUrl = "https://pages.fm/api"
-    access_token: SecretStr = Field(SecretStr(""), description="user access token")
+    access_token: Token = Field(SecretStr(""), description="user access token")
     page_ids: tuple[str, ...] = Field((), description="JSON list; empty: all activated pages")
     rate: RateText = Field("5/1s", description="calls per page")
 
@@ -68,7 +105,7 @@ class FolkFormSettings(Group):
     """The target."""
 
     base_url: BaseUrl = "http://localhost:8080/api"
-    token: SecretStr = Field(SecretStr(""), description="bearer token")
+    token: Token = Field(SecretStr(""), description="bearer token")
     role_id: str = Field("", description="X-Active-Role-ID, 24 hexadecimal digits")
     rate: RateText = Field("100/60s", description="calls per account; off lifts the limit")
     account: str = Field("default", description="name of the shared limit: same name, same limit")
@@ -93,7 +130,7 @@ class KafkaSettings(Group):
 class RedisSettings(Group):
     """The shared budget."""
 
-    url: SecretStr = Field(SecretStr(""), description="redis:// or rediss://; empty: in-process budget")
+    url: RedisUrl = Field(SecretStr(""), description="redis:// or rediss://; empty: in-process budget")
 
 
 class SchemaRegistrySettings(Group):
@@ -127,7 +164,7 @@ class SinkSettings(Group):
 class HttpSettings(Group):
     """Calls to both APIs, and our own small server."""
 
-    listen: str = Field(
+    listen: Listen = Field(
         "127.0.0.1:8080", pattern=r"^[^:]*:\d+$", description="livez, readyz, metrics; port 0: any"
     )
     connect_timeout: float = Field(10.0, gt=0)
@@ -290,11 +327,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path} cannot be read: {type(problem).__name__}", advice="check --config"
         ) from None
-    except yaml.YAMLError as problem:
+    # A date that there is not comes through PyYAML as a plain ValueError.
+    except (yaml.YAMLError, ValueError) as problem:
         mark = getattr(problem, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{path} is not YAML{where}", advice="check the indentation there") from None
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise ConfigError(
             f"{path} must hold groups of settings, such as `kafka:`", advice="see docs/SETTINGS.md"
         )
