@@ -21,6 +21,8 @@ STUCK_TRIES = 3
 HOLE_TRIES = 8
 HOLE_TRIES_AT_MOST = 24  # with the waits between them, over ten minutes
 HOLE_SECONDS = 300.0
+FULL_LIST = 25  # the shortest full page of conversations that any client ever assumed (contracts A5)
+CURSOR_TRIES = 3
 MENDING = Origin.RECONCILE
 
 
@@ -76,7 +78,12 @@ class Listing:
 
 @dataclass(slots=True)
 class Progress:
-    """How one of the two scans stands."""
+    """
+    How one of the two scans stands.
+
+    ``anchor``: the cursor of the page before. ``doubted``: a cursor behind which nothing was, and
+    which may be gone. ``length``: of the last page that held something; None before the first.
+    """
 
     after: str = ""
     due_at: float = 0.0
@@ -86,6 +93,11 @@ class Progress:
     met: set[str] = field(default_factory=set)
     top: int = 0
     stuck: int = 0
+    anchor: str = ""
+    doubted: str = ""
+    length: int | None = None
+    refused: int = 0
+    progress_at_refusal: int = -1
     queue: deque[str] = field(default_factory=deque)
 
 
@@ -157,7 +169,6 @@ class PageScan:
     def listed(self, step: ListStep, page: Sequence[Listed], now: float) -> "Findings":
         """Note a page of conversations: which snapshots are new, which conversations must be read."""
         scan = self._scans[step.mode]
-        fresh = {seen.id for seen in page} - scan.met
         if not step.after and step.mode is Mode.LIVE:
             scan.started_at = now
             scan.top = max((seen.updated_at for seen in page), default=0)
@@ -174,14 +185,24 @@ class PageScan:
             elif before is not None and before.snapshot != seen.snapshot:
                 before.snapshot = seen.snapshot
                 remembered[seen.id] = before
-        listing = Listing(
-            set(pending), page[-1].id if page else step.after, last=self._is_last(step.mode, page)
-        )
-        listing.stuck = bool(page) and not fresh
-        listing.last = listing.last or listing.stuck
+        scan.listing, scan.asking, scan.refused = self._opened(step, page, scan), False, 0
+        scan.listing.pending |= set(pending)
         scan.met = {seen.id for seen in page} | (scan.met if step.mode is Mode.LIVE else set())
-        scan.listing, scan.asking = listing, False
         return Findings(changed, remembered)
+
+    def _opened(self, step: ListStep, page: Sequence[Listed], scan: Progress) -> Listing:
+        """The listing of a page: where the next one begins, or that there is none."""
+        if page:
+            stuck = not scan.doubted and all(seen.id in scan.met for seen in page)
+            last = stuck or page[-1].id == scan.doubted or self._is_last(step.mode, page)
+            scan.anchor, scan.doubted, scan.length = step.after, "", len(page)
+            return Listing(set(), page[-1].id, last, stuck)
+        if step.after and (scan.length is None or scan.length >= FULL_LIST):
+            # The end, or a cursor whose conversation is gone: everything behind it would be lost. The
+            # page before is read again, and shows whether its last conversation still is the last.
+            after, scan.anchor, scan.doubted = scan.anchor, "", step.after
+            return Listing(set(), "" if after == step.after else after, last=False)
+        return Listing(set(), step.after, last=True)
 
     def took(self, step: MessagesStep, page: Sequence[Seen]) -> Sequence[int]:
         """Note a page of messages; which of them (by index) are to be published."""
@@ -224,7 +245,7 @@ class PageScan:
     def failed(self, step: ScanStep, now: float) -> None:
         """The step came to nothing; it is handed out again, or set aside as a hole."""
         if isinstance(step, ListStep):
-            self._scans[step.mode].asking = False
+            self._refused(step)
         elif isinstance(step, SettleStep):
             self._listing(step.mode).settling = False
         else:
@@ -300,8 +321,6 @@ class PageScan:
             job.newer = seen
 
     def _is_last(self, mode: Mode, page: Sequence[Listed]) -> bool:
-        if not page:
-            return True
         if mode is Mode.BACKFILL:
             return False
         if self.state.watermark == 0:
@@ -325,6 +344,17 @@ class PageScan:
             return
         self.state.holes.pop(conversation_id, None)
         self._release(conversation_id)
+
+    def _refused(self, step: ListStep) -> None:
+        scan = self._scans[step.mode]
+        scan.asking = False
+        # The back-fill has far to go back: only while other steps come through is it the cursor's fault.
+        if step.after and (step.mode is Mode.LIVE or self._saves > scan.progress_at_refusal):
+            scan.refused += 1
+            scan.progress_at_refusal = self._saves
+        if scan.refused >= CURSOR_TRIES:
+            scan.after = "" if scan.anchor == step.after else scan.anchor
+            scan.anchor, scan.doubted, scan.refused, scan.met = "", "", 0, set()
 
     def _missed(self, step: MessagesStep, now: float) -> None:
         conversation_id = step.target.id
@@ -377,7 +407,7 @@ class PageScan:
             # A pause after each live scan, however long it took: the back-fill begins its lists there.
             scan.due_at = max(scan.started_at + self._pace.interval, now + self._pace.interval / 4)
         if listing.last and mode is Mode.LIVE:
-            scan.after, scan.met = "", set()
+            scan.after, scan.anchor, scan.met = "", "", set()
             self.passes += not listing.stuck or mode in self._given_up
 
     def _listing(self, mode: Mode) -> Listing:

@@ -7,7 +7,7 @@ import pytest
 
 from connector.engine.backoff import Backoff
 from connector.engine.poller import PagePoller, PollerTools
-from connector.pancake.scan import Pace, ScanStep
+from connector.pancake.scan import FULL_LIST, Pace, ScanStep
 from connector.simulator.options import PancakeOptions
 from connector.simulator.world import World, WorldConfig
 from connector.telemetry import Metrics
@@ -27,7 +27,7 @@ class Life:
         config = WorldConfig(
             seed=seed,
             pages=1,
-            conversations_per_page=self.dice.choice((0, 3, 12, 30)),
+            conversations_per_page=self.dice.choice((0, 3, 12, 30, 80)),
             messages_per_conversation=self.dice.choice((0, 3, 20, 47)),
             plain=True,
             without_customer=0.1,
@@ -36,11 +36,13 @@ class Life:
         self.world = World(config)
         self.page_id = next(iter(self.world.pages))
         options = PancakeOptions(
-            conversation_page=self.dice.choice((4, 6, 60)),
+            conversation_page=self.dice.choice((4, 6, 25, 60)),
             message_page=self.dice.choice((20, 25, 30)),
             message_order=self.dice.choice(("newest_first", "oldest_first")),
-            cursor_missing="restart",
+            cursor_missing=self.dice.choice(("restart", "empty", "error")),
         )
+        # A list with pages shorter than any that was ever seen cannot be told from one that has ended.
+        self.removing = options.conversation_page >= FULL_LIST
         self.client = DirectClient(self.world, self.clock, options)
         self.client.latency = lambda: (self.dice.random() * 0.3, self.dice.random() * 0.3)
         self.client.between = self.pass_time
@@ -80,6 +82,9 @@ class Life:
             return
         busy = page.by_updated[-5:] if roll < 0.6 else page.by_updated
         conversation = page.conversations[self.dice.choice(busy)[2]]
+        if self.removing and roll > 0.95:
+            self.world.remove_conversation(page.id, conversation.id)
+            return
         match self.dice.choice(("message", "message", "edit", "touch", "remove", "customer")):
             case "edit" if conversation.messages:
                 # Nothing but the newest page of a conversation is read again (see docs/DESIGN.md).

@@ -45,6 +45,10 @@ class Desk:
     def state(self) -> PageState:
         return decode_page(self.topic.cursors[self.hand.page_id, ""].state)
 
+    @property
+    def state_or_none(self) -> PageState | None:
+        return self.state if (self.hand.page_id, "") in self.topic.cursors else None
+
     def say(self, conversation: Conversation, **given: object) -> None:
         self.world.add_message(conversation.page_id, conversation.id, **given)  # type: ignore[arg-type]
 
@@ -142,6 +146,33 @@ async def test_only_what_is_new_or_changed_is_published_again() -> None:
         "message",
         "message",
     ]
+
+
+async def test_one_new_message_in_a_long_conversation_costs_two_calls() -> None:
+    here = desk(conversations=3, messages=200)
+    await here.hand.steps()
+    before = len(here.client.calls)
+    here.say(here.conversations[-1])
+    await here.next_scan()
+    assert here.differs() == []
+    assert len(here.client.calls) == before + 2
+
+
+async def test_a_conversation_that_moves_while_it_is_read_is_read_again_before_the_scan_counts() -> None:
+    here = desk(conversations=61, messages=100)
+    # The back-fill is in the middle of the one conversation that the first live list did not show.
+    last = here.conversations[-1]
+    while not any(last.id in call.url for call in here.client.calls):
+        await here.hand.steps(1)
+    here.say(last)
+    await here.clock.advance(2.0)
+    step = here.hand.take()
+    assert step == ListStep(Mode.LIVE, "")
+    await here.hand.make(step)
+    here.client.broken = lambda request: request.route == "conversations"
+    for _ in range(20):
+        await here.hand.steps(1)
+    assert here.differs() == []
 
 
 async def test_a_removed_message_is_published_as_removed() -> None:
@@ -257,6 +288,48 @@ async def test_a_list_that_repeats_itself_is_reported_and_counted() -> None:
     assert here.differs() == []
 
 
+@pytest.mark.parametrize("gone", ["empty", "restart", "error"])
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("page", [1, 2, 3])
+async def test_a_cursor_whose_conversation_is_gone_does_not_end_the_list(
+    gone: str, mode: Mode, page: int
+) -> None:
+    options = PancakeOptions(conversation_page=30)
+    options.cursor_missing = "empty" if gone == "empty" else "restart" if gone == "restart" else "error"
+    here = desk(conversations=110, messages=0, options=options, pace=Pace(2.0, 0.0))
+    if mode is Mode.LIVE:
+        await here.hand.steps()
+        for conversation in here.conversations[:100]:
+            here.say(conversation)
+        await here.clock.advance(2.0)
+    lists = 0
+    while not (here.hand.reader.caught_up and here.differs() == []):
+        step = here.hand.reader.next_step(here.hand.now)
+        if step is None:
+            await here.clock.advance(2.0)
+            continue
+        lists += isinstance(step, ListStep)
+        assert lists < 60, here.differs()
+        if isinstance(step, ListStep) and step.mode is mode and step.after:
+            page -= 1
+            if page == 0:
+                here.world.remove_conversation(here.hand.page_id, step.after)
+        await here.hand.make(step)
+        await here.clock.advance(0.1)
+    assert here.hand.reader.holes == 0
+
+
+async def test_a_back_fill_whose_saved_cursor_is_gone_begins_its_list_again() -> None:
+    here = desk(conversations=110, messages=0, options=PancakeOptions(conversation_page=30))
+    while not here.state_or_none or not here.state_or_none.after:
+        await here.hand.steps(1)
+    here.hand.crash()
+    here.world.remove_conversation(here.hand.page_id, here.state.after)
+    await here.hand.steps()
+    assert here.differs() == []
+    assert here.state.backfilled
+
+
 async def test_a_messages_list_that_ignores_its_offset_comes_to_an_end() -> None:
     here = desk(conversations=1, messages=70, options=PancakeOptions(current_count_ignored=True))
     await here.hand.steps()
@@ -365,8 +438,9 @@ async def test_the_back_fill_goes_on_after_a_crash_at_any_step() -> None:
         here.hand.crash()
         await here.hand.steps()
         assert here.differs() == []
-        # Again: the token, the lists of one page of each scan, two calls for the interrupted walk.
-        assert len(here.client.calls) <= len(whole.client.calls) + 6
+        # Again: the token, the lists of one page of each scan, two calls for the interrupted walk; and
+        # all three lists of the back-fill, when nothing but to see its end was left to do.
+        assert len(here.client.calls) <= len(whole.client.calls) + 6 + 3
 
 
 async def test_a_time_that_cannot_be_read_does_not_end_a_scan_early() -> None:
