@@ -119,8 +119,10 @@ class KafkaConsumer:
             starts = self._starts(client, given)
             client.incremental_assign(starts)
             self._owned |= set(partitions)
-            if self._from_end and starts:
-                client.pause(starts)
+            if starts:
+                # The client remembers a pause beyond the loss of its partition: one that comes back
+                # would never be read again.
+                (client.pause if self._from_end else client.resume)(starts)
             self._ask(self._listener.assigned(partitions))
         except (ConnectorError, KafkaException) as problem:
             self._fail(problem, "taking over partitions")
