@@ -59,7 +59,8 @@ def test_whoever_is_killed_whenever_everything_arrives(pipeline: Pipeline, seed:
     assert pancake["calls_over_limit"] == 0, pancake["max_in_any_second"]
     # Of a process that was killed a call may still be under way; of two that live never.
     assert folkform["overlaps"] == 0
-    assert folkform["regressions"] == 0
+    # What a killed sink had written beyond its committed offset is written again from there, so a key may
+    # pass through an older version on the way (docs/DESIGN.md, 7); the audit above says where it ended.
     assert folkform["upserts_of_unchanged"] <= _most_done_again()
     for process in running:
         process.terminate()
