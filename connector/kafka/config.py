@@ -59,7 +59,8 @@ _PRODUCER_DEFAULTS: dict[str, Any] = {
 _PRODUCER_LOCKED: dict[str, Any] = {
     "enable.idempotence": True,
     "acks": "all",
-    "message.max.bytes": MAX_RECORD_BYTES,
+    # A dead letter is larger than the record in it; each topic has its own bound.
+    "message.max.bytes": 2 * MAX_RECORD_BYTES,
     "partitioner": "murmur2_random",
     "allow.auto.create.topics": False,
 }

@@ -378,8 +378,8 @@ class FakePublisher:
         claimed = Partition(self._broker.topics.cursors, partition)
         await self._deliver("load", [_Outgoing(claimed, b"claim", self._encoded(CursorRecord("", "", b"")))])
         newest = {stored.key: stored.value for stored in self._broker.logs[claimed]}
-        cursors = [decode_cursor(value) for value in newest.values() if value is not None]
-        return [cursor for cursor in cursors if cursor.page_id]
+        cursors = [_cursor(value) for value in newest.values()]
+        return [cursor for cursor in cursors if cursor is not None and cursor.page_id]
 
     def _encoded(self, cursor: CursorRecord) -> bytes:
         return encode_cursor(cursor, owner=self._owner, saved_at=self._broker.clock.epoch_ms())
@@ -402,6 +402,13 @@ class FakePublisher:
         if call in self._gates:
             await self._gates[call].wait()
         self.acknowledged.append((call, len(outgoing)))
+
+
+def _cursor(value: bytes | None) -> CursorRecord | None:
+    try:
+        return decode_cursor(value)
+    except UndecodableError:
+        return None
 
 
 class CrashError(Exception):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource  # type: ignore[attr-defined]
@@ -118,10 +118,15 @@ class FakeSide:
 class KafkaSide:
     """A real broker, with topics that nobody else uses."""
 
-    def __init__(self, kafka: KafkaBroker, prefix: str) -> None:
+    def __init__(
+        self, kafka: KafkaBroker, prefix: str, protocol: Literal["classic", "consumer"] = "classic"
+    ) -> None:
         self.topics = Topics(prefix)
         self._settings = KafkaSettings(
-            bootstrap_servers=kafka.bootstrap, topic_prefix=prefix, partitions=PARTITIONS
+            bootstrap_servers=kafka.bootstrap,
+            topic_prefix=prefix,
+            partitions=PARTITIONS,
+            group_protocol=protocol,
         )
         self._producers: list[ProducerThread] = []
         self._admin = kafka.admin()
@@ -134,11 +139,9 @@ class KafkaSide:
     def consumer(self, *, ends: bool = False, from_end: bool = False) -> ConsumerPort:
         config = consumer_config(self._settings, self.topics.sink_group, role="test", ends=ends)
         # Who does not poll is thrown out soon, so that an exam can wait for it.
-        quick: Mapping[str, Any] = {
-            "session.timeout.ms": 2_000,
-            "heartbeat.interval.ms": 200,
-            "max.poll.interval.ms": 2_500,
-        }
+        quick: dict[str, Any] = {"max.poll.interval.ms": 2_500}
+        if self._settings.group_protocol == "classic":
+            quick |= {"session.timeout.ms": 2_000, "heartbeat.interval.ms": 200}
         return KafkaConsumer({**config, **quick}, [self.topics.messages], from_end=from_end)
 
     def poster(self) -> tuple[Poster, CursorStore]:
