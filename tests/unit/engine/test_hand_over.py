@@ -128,6 +128,18 @@ async def test_a_partition_that_comes_back_is_not_paused_any_more(deliver: Build
     await delivery.until(lambda: delivery.committed() == 10)
 
 
+async def test_a_partition_that_comes_back_full_is_paused_again(deliver: Build) -> None:
+    delivery = deliver(window_records=1, poll_records=2)
+    delivery.sink.hold("c1")
+    delivery.publish(*(message("c1", f"m{n}") for n in range(50)))
+    process = delivery.start()
+    await delivery.until(lambda: process.consumer.paused)
+    process.consumer.expel()
+    await delivery.until(lambda: process.metrics.total(OWNERSHIP, "lost"))
+    await delivery.clock.advance(20.0)
+    assert max(worker.held_records for worker in process.runner.workers.values()) <= 4
+
+
 async def test_what_was_stored_and_not_committed_is_stored_again(delivery: Delivery) -> None:
     delivery.publish(message("c1", "m1"))
     process = delivery.start()

@@ -1,0 +1,97 @@
+"""What every CursorStore promises, asked of the one in memory and of the one on a real Kafka."""
+
+import asyncio
+
+from connector.kafka.partitioner import partition_of
+from connector.model import CursorRecord, Partition
+from tests.fakes.sides import PARTITIONS, Side
+
+PAGE = "p1"
+HOME = partition_of(PAGE, PARTITIONS)
+
+
+def page(state: bytes) -> CursorRecord:
+    return CursorRecord(PAGE, "", state)
+
+
+def conversation(name: str, state: bytes) -> CursorRecord:
+    return CursorRecord(PAGE, name, state)
+
+
+async def test_nothing_was_saved(side: Side) -> None:
+    _, cursors = side.poster()
+    assert list(await cursors.load(HOME)) == []
+
+
+async def test_what_was_acknowledged_is_loaded_the_newest_of_each_key(side: Side) -> None:
+    poster, cursors = side.poster()
+    await poster.save([page(b"1"), conversation("a", b"1"), conversation("b", b"1")])
+    await poster.save([page(b"2"), conversation("a", b"2")])
+    assert set(await cursors.load(HOME)) == {page(b"2"), conversation("a", b"2"), conversation("b", b"1")}
+
+
+async def test_what_another_owner_saved_is_seen_by_the_next(side: Side) -> None:
+    first, first_cursors = side.poster()
+    await first_cursors.load(HOME)
+    await first.save([page(b"first"), conversation("a", bytes(range(256)))])
+    second, second_cursors = side.poster()
+    assert set(await second_cursors.load(HOME)) == {page(b"first"), conversation("a", bytes(range(256)))}
+    await second.save([page(b"second")])
+    assert page(b"second") in await first_cursors.load(HOME)
+
+
+async def test_what_an_old_owner_saves_late_is_what_counts_then(side: Side) -> None:
+    # Each cursor is true when it is written: an older one costs reading again, never a gap.
+    old, _ = side.poster()
+    _, new_cursors = side.poster()
+    await new_cursors.load(HOME)
+    await old.save([page(b"late")])
+    assert list(await new_cursors.load(HOME)) == [page(b"late")]
+
+
+async def test_every_partition_holds_its_own_pages_alone(side: Side) -> None:
+    poster, cursors = side.poster()
+    pages = [f"p{n}" for n in range(20)]
+    await poster.save([CursorRecord(name, "", name.encode()) for name in pages])
+    found = [await cursors.load(number) for number in range(PARTITIONS)]
+    for number, records in enumerate(found):
+        assert {record.page_id for record in records} == {
+            name for name in pages if partition_of(name, PARTITIONS) == number
+        }
+
+
+async def test_loading_again_and_again_changes_nothing(side: Side) -> None:
+    poster, cursors = side.poster()
+    await poster.save([page(b"1")])
+    answers = await asyncio.gather(*(cursors.load(HOME) for _ in range(3)))
+    assert [list(answer) for answer in answers] == [[page(b"1")]] * 3
+
+
+async def test_every_load_leaves_a_claim_that_is_no_cursor(side: Side) -> None:
+    poster, cursors = side.poster()
+    await cursors.load(HOME)
+    await poster.save([page(b"1")])
+    await cursors.load(HOME)
+    keys = [record.key for record in await side.lying(side.topics.cursors)]
+    assert keys == [b"claim", b"p1", b"claim"]
+
+
+async def test_many_cursors_are_all_loaded(side: Side) -> None:
+    poster, cursors = side.poster()
+    many = [conversation(f"c{n}", n.to_bytes(4, "big")) for n in range(3000)]
+    await poster.save(many)
+    assert set(await cursors.load(HOME)) == set(many)
+
+
+async def test_a_cursor_that_was_deleted_is_none(side: Side) -> None:
+    poster, cursors = side.poster()
+    await poster.save([page(b"1"), conversation("a", b"1")])
+    await side.put(Partition(side.topics.cursors, HOME), b"p1\0a", None)
+    assert list(await cursors.load(HOME)) == [page(b"1")]
+
+
+async def test_a_cursor_that_cannot_be_read_is_as_good_as_none(side: Side) -> None:
+    poster, cursors = side.poster()
+    await poster.save([page(b"1"), conversation("a", b"1")])
+    await side.put(Partition(side.topics.cursors, HOME), b"p1\0a", b"junk")
+    assert list(await cursors.load(HOME)) == [page(b"1")]
