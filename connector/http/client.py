@@ -66,10 +66,11 @@ class HttpClient:
         self._budget = budget
         self._clock = clock
         self._metrics = metrics
-        # httpx's own pool costs four times the CPU of aiohttp's at 16 connections, and half of what is
-        # left is httpx's client (docs/BENCHMARKS.md): redirects, cookies, proxies and logged URLs, none
-        # of which may happen here, for each would carry a token along. So requests go straight to the
-        # transport. trust_env is off: a stray proxy variable would show every token to that proxy.
+        # httpx's own pool costs about five times the CPU of aiohttp's at 16 connections, and a fifth of
+        # what is left is httpx's client (docs/BENCHMARKS.md): redirects, cookies, proxies and logged
+        # URLs, none of which may happen here, for each would carry a token along. So requests go
+        # straight to the transport. trust_env is off: a stray proxy variable would show every token to
+        # that proxy.
         self._transport = AiohttpTransport(trust_env=False, client=self._session)
         timeout = httpx.Timeout(
             settings.read_timeout, connect=settings.connect_timeout, pool=settings.total_timeout
