@@ -65,6 +65,12 @@ def _names() -> Mapping[int, str]:
     return {number: name for name, number in schema_ids().items()}
 
 
+def warm_up() -> None:
+    """Read and parse every schema now: at the first event it would hold up the calls of that moment."""
+    for name in schema_ids():
+        _schema(name)
+
+
 def _encode(name: str, fields: Mapping[str, Any]) -> bytes:
     out = io.BytesIO()
     out.write(_head(name))

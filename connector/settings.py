@@ -156,7 +156,7 @@ class SinkSettings(Group):
 
     lanes: int = Field(32, ge=1, le=1024, description="conversations written side by side by one process")
     window_records: int = Field(2000, ge=1, description="most records of one partition in one batch")
-    window_bytes: int = Field(32 * 2**20, ge=2**20, description="bytes of records held by the process")
+    window_bytes: int = Field(16 * 2**20, ge=2**20, description="bytes of records held by the process")
     item_attempts: int = Field(3, ge=1, description="how often a record is refused before it is shelved")
     drain: float = Field(8.0, gt=0, le=15, description="seconds to finish what is in flight when leaving")
 
@@ -178,7 +178,7 @@ class BudgetSettings(Group):
     """The rate budget."""
 
     jitter: float = Field(
-        0.02, ge=0, le=1, description="share of the period by which a call may leave or arrive late"
+        0.04, ge=0, le=1, description="share of the period by which a call may leave or arrive late"
     )
 
 

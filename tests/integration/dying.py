@@ -172,7 +172,7 @@ async def poll(fate: Fate) -> None:
             parts.topics.dead_letters: Points(sent=Point.POLL_LETTER_SENT, acked=Point.POLL_LETTER_ACKED),
         }
         doomed = _doomed(parts, fate, Point.POLL_BEFORE_CALL, Point.POLL_AFTER_CALL, points)
-        await build_poller(doomed).run(asyncio.Event(), once=True)
+        await build_poller(doomed, once=True).run(asyncio.Event(), once=True)
 
 
 async def sink(fate: Fate) -> None:
