@@ -154,7 +154,7 @@ class PollerSettings(Group):
 class SinkSettings(Group):
     """How records become calls."""
 
-    lanes: int = Field(32, ge=1, le=1024, description="conversations written side by side by one process")
+    lanes: int = Field(64, ge=1, le=1024, description="conversations written side by side by one process")
     window_records: int = Field(2000, ge=1, description="most records of one partition in one batch")
     window_bytes: int = Field(16 * 2**20, ge=2**20, description="bytes of records held by the process")
     item_attempts: int = Field(3, ge=1, description="how often a record is refused before it is shelved")

@@ -4,13 +4,13 @@ import logging
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
 import structlog
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import Histogram
+from opentelemetry.metrics import CallbackOptions, Histogram, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -73,9 +73,8 @@ class Metrics:
             [reader], Resource({"service.name": "connector"}), shutdown_on_exit=False
         )
         meter = self._provider.get_meter("connector")
-        self._counters = {
-            metric: meter.create_counter(metric.name, "", metric.question) for metric in COUNTERS
-        }
+        for metric in COUNTERS:
+            meter.create_observable_counter(metric.name, [self._observer(metric)], "", metric.question)
         self._histograms: dict[Metric, Histogram] = {
             metric: meter.create_histogram(metric.name, "s", metric.question) for metric in HISTOGRAMS
         }
@@ -83,8 +82,20 @@ class Metrics:
 
     def count(self, metric: Metric, *labels: str, by: int = 1) -> None:
         """Add to a counter; ``labels`` in the order of the metric's own."""
-        self._counters[metric].add(by, dict(zip(metric.labels, labels, strict=True)))
-        self.totals[(metric.name, *labels)] += by
+        if len(labels) != len(metric.labels):
+            raise ValueError(f"{metric.name} has the labels {metric.labels}, not {labels}")
+        # Read from here when somebody asks: adding to an instrument each time was 5 % of the sink's loop.
+        self.totals[metric.name, *labels] += by
+
+    def _observer(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def observe(_options: CallbackOptions) -> Iterable[Observation]:
+            return [
+                Observation(total, dict(zip(metric.labels, labels, strict=True)))
+                for (name, *labels), total in self.totals.items()
+                if name == metric.name
+            ]
+
+        return observe
 
     def observe(self, metric: Metric, seconds: float, *labels: str) -> None:
         """Put one duration into a histogram."""
