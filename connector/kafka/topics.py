@@ -60,7 +60,7 @@ async def partition_counts(settings: KafkaSettings, topics: Topics) -> Mapping[s
                 f"{one} has {counts[one]} partitions and {other} {counts[other]}: they must agree",
                 advice="add partitions only with the procedure in docs/OPERATIONS.md",
             )
-    return counts
+    return {name: counts[name] for name in wanted(topics)}
 
 
 async def create(settings: KafkaSettings, topics: Topics) -> Sequence[str]:
