@@ -28,7 +28,7 @@ SHAPE = Shape(
         "CONNECTOR_BUDGET__JITTER": "0.25",
         "CONNECTOR_FOLKFORM__RATE": "200/1s",
         "CONNECTOR_POLLER__INTERVAL": "1",
-        "CONNECTOR_SINK__WINDOW_RECORDS": "100",
+        "CONNECTOR_SINK__WINDOW_RECORDS": "25",
     },
 )
 ROLES = ("poll", "poll", "sink", "sink", "sink")
@@ -81,11 +81,11 @@ def _let_something_happen(pipeline: Pipeline, victim: ManagedProcess, dice: rand
 
 
 def _most_done_again() -> int:
-    """G2: a kill costs one batch per partition of the killed sink, and one page of results per page read."""
-    sinks = ROLES.count("sink") * KILLS_EACH
-    pollers = ROLES.count("poll") * KILLS_EACH
+    """G2: of a sink one batch per partition it had, of a poller what was under way of each of its pages."""
+    sinks, pollers = ROLES.count("sink"), ROLES.count("poll")
     batch = int(SHAPE.env["CONNECTOR_SINK__WINDOW_RECORDS"])
-    # Every kill moves partitions of others too; each of them begins at its committed offset.
-    by_sinks = sinks * batch * SHAPE.partitions * 2
-    by_pollers = pollers * PAGES * (60 + 4 * 30)
+    partitions = 2 * SHAPE.partitions // sinks
+    by_sinks = sinks * KILLS_EACH * partitions * batch
+    # The snapshots of a list, and a page of messages in each of the four lanes.
+    by_pollers = pollers * KILLS_EACH * (PAGES // pollers) * (CONVERSATIONS + 4 * 30)
     return by_sinks + by_pollers
