@@ -1,14 +1,10 @@
-"""Of one page: where its calls go, which token opens it, and how many calls it has left."""
+"""Where a call goes, and which token opens a page."""
 
 import base64
-import random
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 import msgspec
-
-from connector.simulator.calls import Window
-from connector.simulator.options import PancakeOptions
 
 
 @dataclass(slots=True)
@@ -28,34 +24,6 @@ class Access:
         parts = (b'{"alg":"HS256"}', payload, f"{self.page_id}/{self.made}".encode())
         self.token = ".".join(base64.urlsafe_b64encode(p).decode().rstrip("=") for p in parts)
         return self.token
-
-
-class Budget:
-    """Who used a page's calls in the last second: we (``own``), and all who share it (``shared``)."""
-
-    def __init__(self, page_id: str, seed: int) -> None:
-        self.own = Window()
-        self.shared = Window()
-        self.over = 0
-        self._others = random.Random(f"{seed}/{page_id}/foreign")
-        self._next: float | None = None
-
-    def arrive(self, at: float, options: PancakeOptions) -> bool:
-        """Count one call of ours; return whether it is over the limit."""
-        self.own.arrive(at)
-        if options.foreign_rate > 0:
-            self._foreign(at, options.foreign_rate)
-        held = self.shared.arrive(at)
-        refused = options.rate is not None and held > options.rate
-        self.over += refused
-        return refused
-
-    def _foreign(self, until: float, rate: float) -> None:
-        due = until - 1.0 if self._next is None else max(self._next, until - 1.0)
-        while due <= until:
-            self.shared.arrive(due)
-            due += self._others.expovariate(rate)
-        self._next = due
 
 
 @dataclass(frozen=True, slots=True)

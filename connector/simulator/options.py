@@ -4,6 +4,10 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
+from connector.errors import ConfigError
+
 Latency = float | tuple[float, float]
 """Seconds; a pair is the range of a seeded uniform draw."""
 
@@ -18,13 +22,23 @@ class PancakeOptions:
     parked: dict[str, int] = field(default_factory=dict)
     """Page id → 122 (subscription expired) or 107 (permission denied) for all its page calls (reality 9)."""
     rate: int | None = 5
-    """Calls a page may make in any sliding second, refused ones counted too; None lifts it (reality 6)."""
+    """Calls a page may make in one second; None lifts it. Nobody is told when it changes (reality 6)."""
+    page_rates: dict[str, int] = field(default_factory=dict)
+    """Page id → its own limit in place of ``rate`` (reality 6)."""
+    window: Literal["sliding", "fixed", "bucket"] = "sliding"
+    """Any second, the server's seconds, or a bucket that is filled evenly; nobody knows (probe 4)."""
+    refused_count: bool = True
+    """Refused calls use up the window too; nobody knows."""
+    penalty: float = 0.0
+    """Seconds for which a page that was refused is refused everything; they begin anew with each refusal."""
     foreign_rate: float = 0.0
     """Calls a second that another program makes on each page's budget (reality 6)."""
     refusal: Literal["http", "body", "mixed"] = "mixed"
     """A call over the limit gets HTTP 429, HTTP 200 with the same body, or either by seed (reality 5)."""
-    retry_after: Literal["none", "seconds", "date"] = "none"
-    """Whether, and how, a refusal says when to come back (reality 5)."""
+    retry_after: Literal["none", "seconds", "date", "absurd"] = "none"
+    """Whether, and how, a refusal says when to come back; ``absurd``: years, words, the past (reality 5)."""
+    retry_after_seconds: int = 1
+    """What it says, in seconds or as the date so far ahead (reality 5)."""
     error_form: Literal["body", "http", "mixed"] = "body"
     """Token and permission errors as HTTP 200 with success:false, as 401/403, or either by seed (1, 2)."""
     html_errors: bool = False
@@ -85,6 +99,24 @@ class FolkFormOptions:
     keep: Literal["bytes", "digest"] = "bytes"
     """``digest`` keeps a SHA-256 in place of each message, for millions of them; they cannot be read back."""
     seed: int = 1
+
+
+def change(options: object, given: dict[str, object]) -> None:
+    """
+    Set the named fields while the simulator runs.
+
+    Raises:
+        ConfigError: there is no such field, or the value does not fit; nothing was set.
+    """
+    before = msgspec.to_builtins(options)
+    if unknown := sorted(given.keys() - before.keys()):
+        raise ConfigError(f"no option {', '.join(unknown)}", advice=f"one of {', '.join(before)}")
+    try:
+        checked = msgspec.convert(before | given, type(options))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"option: {error}", advice="see docs/SIMULATORS.md") from None
+    for name in given:
+        setattr(options, name, getattr(checked, name))
 
 
 def draw(latency: Latency, rng: random.Random) -> float:

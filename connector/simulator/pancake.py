@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from urllib.parse import parse_qs
 
 import msgspec
@@ -10,13 +10,14 @@ import msgspec
 from connector.clock import Clock, SystemClock
 from connector.errors import ConfigError
 from connector.simulator import content, listing
-from connector.simulator.access import Access, Budget, Target, route
+from connector.simulator.access import Access, Target, route
 from connector.simulator.audit import pancake_dump
 from connector.simulator.calls import Call, CallLog
 from connector.simulator.control import Arguments
 from connector.simulator.faults import HTML, Faults, Rule, Striker
 from connector.simulator.inbox import Conversation, Page
-from connector.simulator.options import PancakeOptions, draw
+from connector.simulator.limits import Budget, retry_after
+from connector.simulator.options import PancakeOptions, change, draw
 from connector.simulator.replies import JSON, Reply
 from connector.simulator.server import HttpServer, Incoming
 from connector.simulator.world import World
@@ -123,9 +124,12 @@ class PancakeSimulator:
             "kill_token": self.kill_token,
             "park": self.park,
             "unpark": self.unpark,
+            "set": partial(change, self.options, dict(arguments)),
         }
         if verb not in verbs:
             raise ConfigError(f"no verb {verb!r}", advice=f"one of {', '.join(sorted(verbs))}")
+        if verb == "set":
+            arguments = {}
         if verb == "activity" and "rate" in arguments:
             arguments = {"per_second": arguments["rate"]}
         self.world.tick(self._clock.epoch_ms())
@@ -280,13 +284,8 @@ class PancakeSimulator:
     def _refusal(self) -> Reply:
         form = self.options.refusal
         real = form == "http" or (form == "mixed" and self._rng.random() < 0.5)
-        headers = {"none": {}, "seconds": {"Retry-After": "1"}, "date": {"Retry-After": self._in_a_second()}}
-        status = 429 if real else 200
-        return Reply(status, _error_body(429, SENTENCES[429]), JSON, headers[self.options.retry_after])
-
-    def _in_a_second(self) -> str:
-        now = datetime.fromtimestamp(self._clock.epoch_ms() / 1000, UTC) + timedelta(seconds=1)
-        return now.strftime("%a, %d %b %Y %H:%M:%S GMT")
+        headers = retry_after(self.options, self._clock.epoch_ms(), self._rng)
+        return Reply(429 if real else 200, _error_body(429, SENTENCES[429]), JSON, headers)
 
     def _signed(self, body: bytes) -> Reply:
         self._reads += 1
