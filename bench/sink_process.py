@@ -49,6 +49,12 @@ class Watched:
 class NoTarget:
     """Writes nowhere: what is left is Kafka, decoding, packing and offsets."""
 
+    width = 1
+
+    async def write_many(self, lanes: Sequence[Sequence[Event]], leaving: asyncio.Event) -> Sequence[None]:
+        del leaving
+        return [None for _ in lanes]
+
     async def write(self, lane: Sequence[Event], leaving: asyncio.Event) -> None:
         del lane, leaving
 

@@ -5,7 +5,8 @@ ConnectorError
 ├─ RetryableError(after)       wait, then do the same again
 │  ├─ RateLimitedError         also charged to the budget that all processes share
 │  ├─ UnavailableError         nobody answered, or answered that it cannot now
-│  └─ UnknownOutcomeError      sent, but what came back says nothing: maybe done, so do it again
+│  ├─ UnknownOutcomeError      sent, but what came back says nothing: maybe done, so do it again
+│  └─ DoubtfulError            the service failed on these events: an outage, or their content, for ever
 ├─ RejectedError(reason)       this content will never pass: shelve it, go on
 ├─ ParkedError(action)         this Facebook page needs a person; the other pages go on
 └─ FatalError(advice)          stop the process, move no position any more
@@ -41,18 +42,44 @@ class UnknownOutcomeError(RetryableError):
     """The request was sent and may have been applied; every request we send may be sent again."""
 
 
+class DoubtfulError(RetryableError):
+    """
+    The service answered these events with a fault of its own, which may be for ever.
+
+    Tell by what happens to others: if their calls pass it is the content, if all fail it is an outage.
+    ``status`` is the HTTP status; ``answer`` what the service said, for a dead letter's reader only.
+    """
+
+    def __init__(self, message: str, *, status: int, answer: str = "", after: float | None = None) -> None:
+        super().__init__(message, after=after)
+        self.status = status
+        self.answer = answer
+
+
 class RejectedError(ConnectorError):
     """
     What was sent will never pass, however often.
 
     ``reason`` is a short fixed word for grouping (``missing_customer_id``); the message explains it.
-    ``status`` is the HTTP status that said so, or None when we saw it before sending.
+    ``status`` is the HTTP status that said so, or None when we saw it before sending. ``culprit`` is
+    the place in the lane of the one event that is at fault, where that is known: all others may pass.
+    ``answer`` is what the service said, for a dead letter's reader only: it may quote what was sent.
     """
 
-    def __init__(self, reason: str, message: str, *, status: int | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        status: int | None = None,
+        culprit: int | None = None,
+        answer: str = "",
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.status = status
+        self.culprit = culprit
+        self.answer = answer
 
 
 class ParkedError(ConnectorError):

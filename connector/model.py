@@ -84,6 +84,7 @@ class Record:
     value: bytes | None
     event: Event | None
     problem: "Problem | None" = None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def next_offset(self) -> int:
@@ -98,12 +99,19 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a record cannot be delivered: a fixed word to group by, and a sentence without secrets."""
+    """
+    Why a record cannot be delivered: a fixed word to group by, and a sentence without secrets.
+
+    ``answer`` is what the target said, cut, without secrets; it may quote the record. ``dialect``: how
+    it was spoken to.
+    """
 
     reason: str
     message: str
     status: int | None = None
     tries: int = 1
+    answer: str = ""
+    dialect: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +119,10 @@ class DeadLetter:
     """
     What was shelved: its bytes, where it came from, and why.
 
-    ``partition`` and ``offset`` are None when it never was a record (an object of the source without
-    an id has no place in a topic).
+    ``partition``, ``offset`` and ``timestamp`` (of the record) are None when it never was a record (an
+    object of the source without an id has no place in a topic). ``first_at``: when it was first tried,
+    0 when unknown; ``failed_at``: when it was given up; UTC milliseconds. ``trace_id``: of the work that
+    gave it up, empty without traces.
     """
 
     key: bytes
@@ -121,6 +131,10 @@ class DeadLetter:
     failed_at: int
     partition: Partition | None = None
     offset: int | None = None
+    timestamp: int | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    first_at: int = 0
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +162,16 @@ class CursorRecord:
 
 @dataclass(frozen=True, slots=True)
 class SourceBatch:
-    """What one call brought: publish all the events, shelve the rejected, and only then save the cursors."""
+    """
+    What one step brought: publish all the events, shelve the rejected, and only then save the cursors.
+
+    ``asked``: the source was asked for it, so it answers.
+    """
 
     events: tuple[Event, ...] = ()
     rejected: tuple[DeadLetter, ...] = ()
     cursors: tuple[CursorRecord, ...] = ()
+    asked: bool = True
 
 
 RATE = re.compile(r"(?P<calls>\d+)/(?P<period>\d+(?:\.\d+)?)s")

@@ -5,6 +5,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
+from connector.errors import RejectedError, RetryableError
 from connector.model import (
     CursorRecord,
     DeadLetter,
@@ -51,6 +52,11 @@ class RateBudget(Protocol):
 class Sink(Protocol):
     """The target, to a worker."""
 
+    @property
+    def width(self) -> int:
+        """How many snapshots of conversations one call can carry now; 1: call ``write``. It may change."""
+        ...
+
     async def write(self, lane: Sequence[Event], leaving: asyncio.Event) -> None:
         """
         Return once every event of one conversation is durable there. Writing again changes nothing.
@@ -61,6 +67,20 @@ class Sink(Protocol):
         Raises:
             RetryableError: call again with the same events.
             RejectedError: these events, or one of them, will never pass; nothing is known to be written.
+            FatalError: stop the process, store nothing more.
+        """
+        ...
+
+    async def write_many(
+        self, lanes: Sequence[Sequence[Event]], leaving: asyncio.Event
+    ) -> Sequence[RetryableError | RejectedError | None]:
+        """
+        As ``write`` for snapshots of several conversations of one page, at most ``width``, in one call.
+
+        Returns one verdict a lane, in their order: None when it is durable, else what ``write`` would have
+        raised for it.
+
+        Raises:
             FatalError: stop the process, store nothing more.
         """
         ...
@@ -163,12 +183,12 @@ class PageReader(Protocol[Step]):
         """When (monotonic seconds) a step will be due; None when another must finish first."""
         ...
 
-    async def read(self, step: Step) -> SourceBatch:
+    async def read(self, step: Step, leaving: asyncio.Event | None = None) -> SourceBatch:
         """
-        Make the step's call.
+        Make the step's call. Once ``leaving`` is set, a call that is not on the wire yet is not made.
 
         Raises:
-            RetryableError: give the step back with ``failed``.
+            RetryableError: give the step back with ``failed``; also when we are leaving.
             ParkedError: the page needs a person.
             FatalError: stop the process.
         """

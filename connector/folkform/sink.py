@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
-from connector.errors import ConfigError
+from connector.errors import ConfigError, RejectedError, RetryableError
 from connector.folkform.answers import judge
 from connector.folkform.bodies import conversation_body, message_bodies
 from connector.http.client import HttpClient, Request
@@ -45,6 +45,24 @@ class FolkFormSink:
         self._token = settings.token
         self._headers = {**_JSON, "X-Active-Role-ID": settings.role_id}
         self._scope = Scope(f"folkform:{settings.account}", Rate.parse(settings.rate))
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    async def write_many(
+        self, lanes: Sequence[Sequence[Event]], leaving: asyncio.Event
+    ) -> Sequence[RetryableError | RejectedError | None]:
+        return [await self._verdict(lane, leaving) for lane in lanes]
+
+    async def _verdict(
+        self, lane: Sequence[Event], leaving: asyncio.Event
+    ) -> RetryableError | RejectedError | None:
+        try:
+            await self.write(lane, leaving)
+        except (RetryableError, RejectedError) as problem:
+            return problem
+        return None
 
     async def write(self, lane: Sequence[Event], leaving: asyncio.Event) -> None:
         # What a person waits for goes first, even when it shares a call with what nobody waits for.

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from connector.clock import Clock
-from connector.errors import RejectedError, UnavailableError
+from connector.errors import RejectedError, RetryableError, UnavailableError
 from connector.model import Event, Kind
 from tests.fakes.broker import CrashError
 
@@ -65,6 +65,23 @@ class FakeSink:
             event.message_id or event.conversation_id: event.updated_at or event.observed_at
             for event in self.rows.values()
         }
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    async def write_many(
+        self, lanes: Sequence[Sequence[Event]], leaving: asyncio.Event
+    ) -> Sequence[RetryableError | RejectedError | None]:
+        verdicts: list[RetryableError | RejectedError | None] = []
+        for lane in lanes:
+            try:
+                await self.write(lane, leaving)
+            except (RetryableError, RejectedError) as problem:
+                verdicts.append(problem)
+            else:
+                verdicts.append(None)
+        return verdicts
 
     async def write(self, lane: Sequence[Event], leaving: asyncio.Event) -> None:
         if leaving.is_set():
