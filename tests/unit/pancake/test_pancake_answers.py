@@ -8,13 +8,23 @@ from connector.errors import (
     ConnectorError,
     ParkedError,
     RateLimitedError,
+    RejectedError,
     RetryableError,
     UnavailableError,
     UnknownOutcomeError,
 )
 from connector.http.client import Answer
 from connector.http.reactions import RETRYABLE
-from connector.pancake.answers import PARKING, TOKEN_CODES, TokenRefusedError, judge
+from connector.pancake.answers import (
+    PARKING,
+    SAID_OF_A_CONVERSATION,
+    SAID_WITHOUT_CODE,
+    TOKEN_CODES,
+    TOKEN_STATUSES,
+    Remedy,
+    TokenRefusedError,
+    judge,
+)
 
 HTML = b"<html><body><h1>Sorry</h1></body></html>"
 
@@ -33,14 +43,25 @@ ROWS: list[tuple[int, bytes, type[ConnectorError]]] = [
     (200, refusal(106), TokenRefusedError),
     (200, refusal('"105"'), TokenRefusedError),
     (400, refusal(102), TokenRefusedError),
+    (200, b'{"error_code":105}', TokenRefusedError),
+    (200, refusal(103), TokenRefusedError),
     (401, refusal(103), TokenRefusedError),
     (401, HTML, TokenRefusedError),
     (401, b"", TokenRefusedError),
-    (403, refusal(107), TokenRefusedError),
+    (401, b'{"success":true}', TokenRefusedError),
     (403, HTML, TokenRefusedError),
+    (403, refusal(999), TokenRefusedError),
+    # The same in words alone.
+    (200, refusal(message="Invalid access_token"), TokenRefusedError),
+    (200, refusal(message="ACCESS_TOKEN renewed, please use new access_token"), TokenRefusedError),
+    (200, refusal(message="User access token is expired"), TokenRefusedError),
+    (200, refusal(message="Permission denied"), ParkedError),
+    (200, refusal(0, "Page subscription is expired"), ParkedError),
+    (200, refusal(message="Too many requests"), RateLimitedError),
     # A person must act.
-    (200, refusal(103), ParkedError),
     (200, refusal(107), ParkedError),
+    (403, refusal(107), ParkedError),
+    (403, refusal(122), ParkedError),
     (200, refusal(122), ParkedError),
     (200, refusal('"122"'), ParkedError),
     # Too many calls, in both forms.
@@ -49,9 +70,14 @@ ROWS: list[tuple[int, bytes, type[ConnectorError]]] = [
     (200, refusal(429, "Too many requests"), RateLimitedError),
     (200, refusal('"429"'), RateLimitedError),
     (400, refusal(429), RateLimitedError),
-    # A refusal in words that nobody knows.
+    # We asked wrongly, and always shall.
+    (200, refusal(message="Since must be provided with until"), ParkedError),
+    (400, refusal(message="since must be provided with until"), ParkedError),
+    # A refusal in words that nobody knows, or that are known of another call.
     (200, refusal(), UnavailableError),
-    (200, refusal(message="Since must be provided with until"), UnavailableError),
+    (200, refusal(message="Conversation not found"), UnavailableError),
+    (200, refusal(message="customer_id is required"), UnavailableError),
+    (200, b'{"success":false,"message":["Invalid access_token"]}', UnavailableError),
     (200, refusal(999), UnavailableError),
     (200, refusal("true"), UnavailableError),
     (200, refusal('"soon"'), UnavailableError),
@@ -110,6 +136,47 @@ def test_every_code_and_status_of_the_tables_has_a_row() -> None:
     codes = {json.loads(body)["error_code"] for _, body in rows if body.startswith(b'{"success":false,"err')}
     assert {*TOKEN_CODES, *PARKING} <= codes
     assert RETRYABLE.keys() <= {status for status, _ in rows}
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("customer_id is required", "customer_id_required"),
+        ("Param customer_id is required!", "customer_id_required"),
+        ("Conversation not found", "conversation_gone"),
+        ("conversation not found.", "conversation_gone"),
+    ],
+)
+@pytest.mark.parametrize("code", [None, 999, 404])
+@pytest.mark.parametrize("status", [200, 400, 404])
+def test_what_ails_one_conversation_is_told_by_its_name(
+    said: str, reason: str, code: object, status: int
+) -> None:
+    with pytest.raises(RejectedError) as problem:
+        judge(Answer(status, {}, refusal(code, said)), "pancake messages")
+    assert problem.value.reason == reason
+
+
+def test_a_code_that_is_known_counts_more_than_words() -> None:
+    with pytest.raises(TokenRefusedError):
+        judge(Answer(200, {}, refusal(105, "Conversation not found")), "pancake messages")
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 100), (200, 101), (200, 103), (403, None)])
+def test_nobody_elses_token_is_ended_for_a_refusal_that_may_mean_anything(status: int, code: object) -> None:
+    with pytest.raises(TokenRefusedError) as problem:
+        judge(Answer(status, {}, refusal(code)), "pancake messages")
+    assert problem.value.remedy is Remedy.REREAD
+
+
+@pytest.mark.parametrize("row", [*TOKEN_CODES.values(), *TOKEN_STATUSES.values()])
+def test_every_refused_token_says_what_to_do_when_nothing_helps(row: tuple[Remedy, str]) -> None:
+    assert len(row[1].split()) > 5
+
+
+@pytest.mark.parametrize("words", [*SAID_WITHOUT_CODE, *SAID_OF_A_CONVERSATION])
+def test_words_are_kept_in_the_case_in_which_they_are_sought(words: str) -> None:
+    assert words == words.casefold()
 
 
 @pytest.mark.parametrize("code", PARKING)
