@@ -109,8 +109,11 @@ class PagePoller(Generic[Step]):
 
     async def _step(self, step: Step) -> None:
         try:
-            batch = await self.reader.read(step)
+            batch = await self.reader.read(step, self._leaving)
         except RetryableError as problem:
+            if self._leaving.is_set():
+                self.reader.failed(step, self._tools.clock.monotonic())
+                return
             self._failures += 1
             if self._failures & (self._failures - 1) == 0:
                 log.warning("step repeated", page=self.page_id, tries=self._failures, problem=str(problem))

@@ -1,5 +1,6 @@
 """The PageReader port: the scanner's steps as calls, and what they bring as events."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 from urllib.parse import quote
@@ -8,7 +9,7 @@ import msgspec
 import structlog
 
 from connector.clock import Clock
-from connector.errors import ParkedError
+from connector.errors import ParkedError, RejectedError, UnavailableError
 from connector.http.client import Answer, HttpClient, Request
 from connector.model import (
     CursorRecord,
@@ -95,13 +96,17 @@ class PancakePage:
     def wake_at(self) -> float | None:
         return self._scan.wake_at()
 
-    async def read(self, step: ScanStep) -> SourceBatch:
+    async def read(self, step: ScanStep, leaving: asyncio.Event | None = None) -> SourceBatch:
         if isinstance(step, ListStep):
-            return await self._list(step)
+            return await self._list(step, leaving)
         if isinstance(step, MessagesStep):
-            return await self._messages(step)
+            try:
+                return await self._messages(step, leaving)
+            except RejectedError as problem:
+                # conversation_gone, customer_id_required: as any failure, and so in the end a hole.
+                raise UnavailableError(str(problem)) from None
         state = self._scan.settled(step)
-        return SourceBatch(cursors=(CursorRecord(self.page.id, "", encode(state)),))
+        return SourceBatch(cursors=(CursorRecord(self.page.id, "", encode(state)),), asked=False)
 
     def saved(self, step: ScanStep) -> None:
         holes = self._scan.holes
@@ -116,14 +121,16 @@ class PancakePage:
         if self._scan.holes > holes and isinstance(step, MessagesStep):
             log.warning("conversation set aside", page=self.page.id, conversation=step.target.id)
 
-    async def _list(self, step: ListStep) -> SourceBatch:
+    async def _list(self, step: ListStep, leaving: asyncio.Event | None) -> SourceBatch:
         where = "pancake conversations"
         params = {"order_by": step.mode.value}
         if step.after:
             params["last_conversation_id"] = step.after
         url = f"{self._base}/v2/pages/{quote(self.page.id, safe='')}/conversations"
         priority = Priority.LIVE if step.mode is Mode.LIVE else Priority.BACKFILL
-        body = await self._call("conversations", url, params, priority, lambda answer: judge(answer, where))
+        body = await self._call(
+            "conversations", url, params, priority, lambda answer: judge(answer, where), leaving=leaving
+        )
         observed_at = self._clock.epoch_ms()
         good, rejected = self._sort_out(cut_conversations(body, where), ConversationHead)
         listed = [_listed(head, raw) for head, raw in good]
@@ -134,7 +141,7 @@ class PancakePage:
         )
         return self._batch(step, events, rejected, dict(findings.remembered))
 
-    async def _messages(self, step: MessagesStep) -> SourceBatch:
+    async def _messages(self, step: MessagesStep, leaving: asyncio.Event | None) -> SourceBatch:
         where = "pancake messages"
         target = step.target
         params = {"current_count": str(step.skip)}
@@ -146,7 +153,10 @@ class PancakePage:
         )
         priority = Priority.BACKFILL if step.origin is Origin.BACKFILL else Priority.LIVE
         thread = cut_thread(
-            await self._call("messages", url, params, priority, lambda answer: judge(answer, where)), where
+            await self._call(
+                "messages", url, params, priority, lambda answer: judge(answer, where), leaving=leaving
+            ),
+            where,
         )
         observed_at = self._clock.epoch_ms()
         good, rejected = self._sort_out(thread.messages, MessageHead)
@@ -173,6 +183,8 @@ class PancakePage:
         params: dict[str, str],
         priority: Priority,
         verdict: Callable[[Answer], bytes],
+        *,
+        leaving: asyncio.Event | None,
     ) -> bytes:
         token = await self._account.token(self.page.id)
         for attempt in range(2):
@@ -187,7 +199,7 @@ class PancakePage:
                 secrets={"page_access_token": token},
             )
             try:
-                return await self._client.call(request, verdict)
+                return await self._client.call(request, verdict, leaving)
             except TokenRefusedError as problem:
                 if attempt:
                     raise ParkedError(str(problem), action=NEW_TOKEN) from None

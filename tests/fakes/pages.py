@@ -4,7 +4,8 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from connector.errors import ParkedError
+from connector.errors import ParkedError, UnavailableError
+from connector.leaving import unless
 from connector.model import CursorRecord, DeadLetter, Event, Page, Problem, SourceBatch
 from tests.fakes.events import message
 
@@ -30,6 +31,7 @@ class FakeSource:
         self.rejecting: set[tuple[str, int]] = set()
         self._problems: dict[tuple[str, int], list[Exception]] = defaultdict(list)
         self._gates: dict[tuple[str, int], asyncio.Event] = {}
+        self._rations: dict[str, asyncio.Event] = {}
 
     def fail(self, page_id: str, step: int, *problems: Exception) -> None:
         """Let the next calls for a step raise."""
@@ -46,6 +48,16 @@ class FakeSource:
     def hold(self, page_id: str, step: int) -> asyncio.Event:
         """Keep calls for a step on the wire until the event returned is set."""
         return self._gates.setdefault((page_id, step), asyncio.Event())
+
+    def ration(self, page_id: str) -> asyncio.Event:
+        """Let the calls of a page wait for their grant until the event returned is set."""
+        return self._rations.setdefault(page_id, asyncio.Event())
+
+    async def granted(self, page_id: str, leaving: asyncio.Event | None) -> None:
+        if page_id in self._rations and not await unless(
+            leaving or asyncio.Event(), self._rations[page_id].wait()
+        ):
+            raise UnavailableError("not sent, the partition is handed over")
 
     def open(self, page: Page, cursors: Sequence[CursorRecord]) -> "FakeReader":
         """A reader that goes on behind the steps that ``cursors`` say are done."""
@@ -113,7 +125,8 @@ class FakeReader:
             return 0.0
         return None if self._out else self._rests_until
 
-    async def read(self, step: int) -> SourceBatch:
+    async def read(self, step: int, leaving: asyncio.Event | None = None) -> SourceBatch:
+        await self._source.granted(self._page_id, leaving)
         return await self._source.call(self._page_id, step)
 
     def saved(self, step: int) -> None:

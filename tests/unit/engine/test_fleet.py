@@ -7,7 +7,7 @@ import pytest
 
 from connector.errors import UnauthorizedError, UnavailableError
 from connector.model import Page, Partition
-from connector.telemetry import OWNERSHIP
+from connector.telemetry import OWNERSHIP, STEPS_FAILED
 from tests.fakes.clock import settle
 from tests.fakes.pages import events_of
 from tests.fakes.polling import PAGES_INTERVAL, PollerProcess, Polling
@@ -172,6 +172,20 @@ async def test_a_call_that_does_not_come_home_in_time_is_made_again_by_the_next(
     await polling.run_once()
     assert conversations(polling) == everything({"p1": 2})
     assert polling.source.tries["p1", 0] == 2
+
+
+async def test_a_hand_over_does_not_wait_for_grants(poll: Build) -> None:
+    polling = poll(p1=4, lanes=2, drain=1000.0)
+    grants = polling.source.ration("p1")
+    process = polling.start()
+    await polling.until(lambda: process.fleet.pollers)
+    process.stop.set()
+    await polling.until(process.task.done, within=2.0)
+    assert not polling.source.tries  # a call that was not on the wire is not made
+    assert not process.metrics.total(STEPS_FAILED)
+    grants.set()
+    await polling.run_once()
+    assert conversations(polling) == everything({"p1": 4})
 
 
 async def test_a_hand_over_does_not_wait_for_a_broker_that_is_away(poll: Build) -> None:
