@@ -170,6 +170,24 @@ def encode_page(page: Page, *, observed_at: int) -> bytes:
     )
 
 
+def hint_key(page_id: str) -> bytes:
+    """The Kafka key of a hint: beside its page's record, so that compaction keeps both."""
+    return f"{page_id}\0hint".encode()
+
+
+def encode_hint(page_id: str, *, hinted_at: int) -> bytes:
+    """The Kafka value of a hint that the page has changed."""
+    return _encode("hint.v1", {"page_id": page_id, "hinted_at": hinted_at})
+
+
+def decode_hint(value: bytes | None) -> str:
+    """The page that a hint speaks of. Raises UndecodableError."""
+    name, fields = _decode(value)
+    if name != "hint.v1":
+        raise UndecodableError("unknown_schema", f"a {name} is no hint")
+    return str(fields["page_id"])
+
+
 def encode_cursor(record: CursorRecord, *, owner: str, saved_at: int) -> bytes:
     """The Kafka value of a cursor; of a claim when it names no page."""
     return _encode(

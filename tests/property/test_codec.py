@@ -12,11 +12,14 @@ from connector.codec import (
     decode_cursor,
     decode_dead_letter,
     decode_event,
+    decode_hint,
     encode_cursor,
     encode_dead_letter,
     encode_event,
+    encode_hint,
     encode_page,
     event_key,
+    hint_key,
     schema_folder,
     schema_ids,
 )
@@ -67,13 +70,25 @@ VALUES = st.one_of(
     letters().map(encode_dead_letter),
     CURSORS.map(lambda cursor: encode_cursor(cursor, owner="me", saved_at=1)),
     st.builds(Page, ID, ID, TEXT, TEXT).map(lambda page: encode_page(page, observed_at=1)),
+    ID.map(lambda page_id: encode_hint(page_id, hinted_at=1)),
 )
-DECODERS: list[Callable[[bytes | None], object]] = [decode_event, decode_cursor, decode_dead_letter]
+DECODERS: list[Callable[[bytes | None], object]] = [
+    decode_event,
+    decode_cursor,
+    decode_dead_letter,
+    decode_hint,
+]
 
 
 @given(events())
 def test_an_event_comes_back_as_it_was(event: Event) -> None:
     assert decode_event(encode_event(event)) == event
+
+
+@given(ID)
+def test_a_hint_names_its_page_and_lies_beside_its_record(page_id: str) -> None:
+    assert decode_hint(encode_hint(page_id, hinted_at=1)) == page_id
+    assert hint_key(page_id) != page_id.encode()
 
 
 @given(CURSORS)
