@@ -242,3 +242,89 @@ class Turn:
     store: Mapping[Partition, int] = field(default_factory=dict)
     pause: frozenset[Partition] = frozenset()
     resume: frozenset[Partition] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Known to be missing, and why: a conversation, or with an empty id a part of the list."""
+
+    conversation_id: str
+    reason: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """
+    What of a page's history is still to be read.
+
+    ``listed`` conversations were found so far, ``owed`` of them are not read; ``list_ended``: there are
+    no others. ``calls_left`` belong to the owed ones, at ``pace`` calls a second as measured.
+    """
+
+    since: int = 0
+    list_ended: bool = False
+    listed: int = 0
+    owed: int = 0
+    calls_left: int = 0
+    pace: float = 0.0
+
+    @property
+    def done(self) -> bool:
+        return self.list_ended and not self.owed
+
+    @property
+    def share(self) -> float:
+        """Of what is listed, the part that is read: between 0 and 1; exact once the list has ended."""
+        if not self.listed:
+            return float(self.list_ended)
+        return (self.listed - self.owed) / self.listed
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None while nothing was measured, or while the list still grows."""
+        if self.done:
+            return 0.0
+        return self.calls_left / self.pace if self.list_ended and self.pace > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """
+    The slow full walks: ``since`` when one is under way (0: none), when the last whole one ended.
+
+    ``found``: what differed from what was published although it was older than the watermark;
+    ``healed``: how much of that is published now; ``vanished``: conversations no longer there.
+    """
+
+    since: int = 0
+    ended: int = 0
+    found: int = 0
+    healed: int = 0
+    vanished: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """
+    What is proved to be published of one page. Times are UTC milliseconds, 0 for never.
+
+    All that the source showed at ``proved_until`` is published, but for the ``holes`` and for what the
+    back-fill owes. ``scanning_since``: a scan that has not come through yet. ``holes`` are the oldest
+    few of ``holes_open``. ``rereads`` are conversations that will be looked at again, though nothing
+    is known to be missing.
+    """
+
+    page_id: str
+    proved_until: int = 0
+    scanning_since: int = 0
+    holes: tuple[Hole, ...] = ()
+    holes_open: int = 0
+    rereads: int = 0
+    backfill: Backfill = Backfill()
+    reconcile: Reconciled = Reconciled()
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is known to be left out."""
+        return self.proved_until > 0 and self.backfill.done and not self.holes_open

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from connector.errors import RejectedError, RetryableError
 from connector.model import (
+    Completeness,
     CursorRecord,
     DeadLetter,
     Event,
@@ -210,6 +211,27 @@ class PageReader(Protocol[Step]):
     @property
     def holes(self) -> int:
         """How many known gaps the pass left."""
+        ...
+
+    @property
+    def completeness(self) -> Completeness:
+        """What is proved to be published of this page, now."""
+        ...
+
+    def hint(self, now: float) -> None:
+        """Somebody says that the page looks changed: the next live scan may come sooner. Costs nothing."""
+        ...
+
+
+class Hints(Protocol):
+    """Who is told that a page has changed. Neither call blocks, and what is told may be forgotten."""
+
+    def knows(self, page_id: str) -> bool:
+        """Whether the source has such a page, in this process or another."""
+        ...
+
+    def hint(self, page_id: str) -> None:
+        """Somebody says that the page has changed; perhaps it has not."""
         ...
 
 

@@ -150,6 +150,11 @@ class PageScan:
         """Conversations that could not be read, and scans that could not go on."""
         return len(self.state.holes) + len(self._given_up)
 
+    def hint(self, now: float) -> None:
+        """The page looks changed: the next live scan is due at once, if none is under way."""
+        scan = self._scans[Mode.LIVE]
+        scan.due_at = min(scan.due_at, max(now, scan.started_at + self._pace.interval / 4))
+
     def next_step(self, now: float) -> ScanStep | None:
         """The next step, marked as handed out; None when there is none now."""
         for mode, scan in self._scans.items():

@@ -12,6 +12,7 @@ from connector.clock import Clock
 from connector.errors import ParkedError, RejectedError, UnavailableError
 from connector.http.client import Answer, HttpClient, Request
 from connector.model import (
+    Completeness,
     CursorRecord,
     DeadLetter,
     Event,
@@ -25,6 +26,7 @@ from connector.model import (
 )
 from connector.pancake.account import NEW_TOKEN, Account
 from connector.pancake.answers import TokenRefusedError, judge
+from connector.pancake.completeness import completeness
 from connector.pancake.scan import ListStep, MessagesStep, Mode, Pace, PageScan, ScanStep, SettleStep
 from connector.pancake.state import ConversationState, PageState, decode_page, encode
 from connector.pancake.walk import Listed, Seen
@@ -89,6 +91,13 @@ class PancakePage:
     @property
     def holes(self) -> int:
         return self._scan.holes
+
+    @property
+    def completeness(self) -> Completeness:
+        return completeness(self.page.id, self._scan.state)
+
+    def hint(self, now: float) -> None:
+        self._scan.hint(now)
 
     def next_step(self, now: float) -> ScanStep | None:
         return self._scan.next_step(now)

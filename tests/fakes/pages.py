@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from connector.errors import ParkedError, UnavailableError
 from connector.leaving import unless
-from connector.model import CursorRecord, DeadLetter, Event, Page, Problem, SourceBatch
+from connector.model import Completeness, CursorRecord, DeadLetter, Event, Page, Problem, SourceBatch
 from tests.fakes.events import message
 
 REST_SECONDS = 30.0
@@ -99,6 +99,7 @@ class FakeReader:
         self.done = done
         self.holes = 0
         self.failures: list[tuple[int, float]] = []
+        self.hints: list[float] = []
         self._source = source
         self._page_id = page_id
         self._out: set[int] = set()
@@ -111,6 +112,13 @@ class FakeReader:
     @property
     def caught_up(self) -> bool:
         return not self._pending and not self._out
+
+    @property
+    def completeness(self) -> Completeness:
+        return Completeness(self._page_id, holes_open=self.holes)
+
+    def hint(self, now: float) -> None:
+        self.hints.append(now)
 
     def next_step(self, now: float) -> int | None:
         pending = self._pending
