@@ -221,35 +221,53 @@ def cursor_key(record: CursorRecord) -> bytes:
 
 def encode_dead_letter(letter: DeadLetter) -> bytes:
     """The Kafka value of a dead letter."""
+    problem = letter.problem
     return _encode(
-        "dead_letter.v1",
+        "dead_letter.v2",
         {
             "topic": letter.partition.topic if letter.partition else None,
             "partition": letter.partition.number if letter.partition else None,
             "offset": letter.offset,
+            "timestamp": letter.timestamp,
+            "headers": [{"name": name, "value": value} for name, value in letter.headers],
             "key": letter.key,
             "value": letter.value,
-            "reason": letter.problem.reason,
-            "message": letter.problem.message,
-            "status": letter.problem.status,
-            "tries": letter.problem.tries,
+            "reason": problem.reason,
+            "message": problem.message,
+            "status": problem.status,
+            "answer": problem.answer or None,
+            "dialect": problem.dialect or None,
+            "tries": problem.tries,
+            "first_at": letter.first_at or None,
             "failed_at": letter.failed_at,
+            "trace_id": letter.trace_id or None,
             "version": __version__,
         },
     )
 
 
 def decode_dead_letter(value: bytes | None) -> DeadLetter:
-    """The dead letter in a Kafka value. Raises UndecodableError."""
+    """The dead letter in a Kafka value, of this version or an older one. Raises UndecodableError."""
     name, fields = _decode(value)
-    if name != "dead_letter.v1":
+    if name not in ("dead_letter.v1", "dead_letter.v2"):
         raise UndecodableError("unknown_schema", f"a {name} has no place in this topic")
     topic = fields["topic"]
     return DeadLetter(
         fields["key"],
         fields["value"],
-        Problem(fields["reason"], fields["message"], fields["status"], fields["tries"]),
+        Problem(
+            fields["reason"],
+            fields["message"],
+            fields["status"],
+            fields["tries"],
+            fields.get("answer") or "",
+            fields.get("dialect") or "",
+        ),
         fields["failed_at"],
         None if topic is None else Partition(topic, fields["partition"]),
         fields["offset"],
+        fields.get("timestamp"),
+        tuple((header["name"], header["value"]) for header in fields.get("headers", ())),
+        fields.get("first_at") or 0,
+        fields.get("trace_id") or "",
     )

@@ -3,7 +3,7 @@
 import asyncio
 from bisect import bisect_right
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
@@ -192,8 +192,20 @@ def _record(partition: Partition, message: Message) -> Record:
     except UndecodableError as why:
         problem = Problem(why.reason, str(why))
     return Record(
-        partition, _number(message.offset()), message.timestamp()[1], message.key(), value, event, problem
+        partition,
+        _number(message.offset()),
+        message.timestamp()[1],
+        message.key(),
+        value,
+        event,
+        problem,
+        _headers(message),
     )
+
+
+def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:
+    found = cast("Sequence[tuple[str, bytes | None]]", message.headers() or ())
+    return tuple((name, content or b"") for name, content in found)
 
 
 def _react(error: KafkaError, partition: Partition) -> None:

@@ -1,8 +1,11 @@
 """What goes into a topic comes out the same, and junk comes out as a reason, never as a surprise."""
 
+import io
 import json
 from collections.abc import Callable
+from typing import Any
 
+import fastavro
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,10 +60,21 @@ def letters(draw: st.DrawFn) -> DeadLetter:
     return DeadLetter(
         draw(st.binary(max_size=20)),
         draw(st.binary(max_size=100)),
-        Problem(draw(ID), draw(TEXT), draw(st.none() | st.integers(100, 599)), draw(st.integers(1, 99))),
+        Problem(
+            draw(ID),
+            draw(TEXT),
+            draw(st.none() | st.integers(100, 599)),
+            draw(st.integers(1, 99)),
+            draw(TEXT),
+            draw(TEXT),
+        ),
         draw(LONG),
         place,
         None if place is None else draw(st.integers(0, 2**62)),
+        None if place is None else draw(LONG),
+        tuple(draw(st.lists(st.tuples(TEXT, st.binary(max_size=9)), max_size=3))),
+        draw(LONG),
+        draw(TEXT),
     )
 
 
@@ -99,6 +113,35 @@ def test_a_cursor_comes_back_as_it_was(cursor: CursorRecord) -> None:
 @given(letters())
 def test_a_dead_letter_comes_back_as_it_was(letter: DeadLetter) -> None:
     assert decode_dead_letter(encode_dead_letter(letter)) == letter
+
+
+FIRST = bytes.fromhex(  # as release 0.1.0 wrote it
+    "00000dbba6022070616e63616b652e6d65737361676573020602540a6331006d310c0076616c75650e72656675736564"
+    "2048545450203430302056414c5f30303202a0060680a0abfef9620a302e312e30"
+)
+
+
+def test_a_letter_of_the_first_version_is_still_read_and_says_nothing_that_it_did_not() -> None:
+    assert decode_dead_letter(FIRST) == DeadLetter(
+        b"c1\0m1",
+        b"\0value",
+        Problem("refused", "HTTP 400 VAL_002", 400, 3),
+        1_700_000_000_000,
+        Partition("pancake.messages", 3),
+        42,
+    )
+
+
+def test_any_avro_reader_of_the_newer_letter_reads_the_older_one() -> None:
+    # What a schema registry calls BACKWARD: every new field has a default.
+    old, new = (
+        fastavro.parse_schema(
+            json.loads((schema_folder() / f"dead_letter.{version}.avsc").read_text("utf-8"))
+        )
+        for version in ("v1", "v2")
+    )
+    read: Any = fastavro.schemaless_reader(io.BytesIO(FIRST[5:]), old, new)
+    assert (read["reason"], read["headers"], read["answer"]) == ("refused", [], None)
 
 
 def reason(decode: Callable[[bytes | None], object], value: bytes | None) -> str | None:
