@@ -82,8 +82,8 @@ def simulate() -> None:
 @click.option("--rate", type=_Rate(), default="5/1s", show_default=True, help="Limit of each page, or off.")
 @click.option("--refusal", type=click.Choice(["http", "body", "mixed"]), default="mixed", show_default=True,
               help="How a call over the limit is refused.")  # fmt: skip
-@click.option("--window", type=click.Choice(["sliding", "fixed", "bucket"]), default="sliding", show_default=True,
-              help="What the limit counts in.")  # fmt: skip
+@click.option("--window", type=click.Choice(["sliding", "fixed", "bucket"]), default="sliding",
+              show_default=True, help="What the limit counts in.")  # fmt: skip
 @click.option("--foreign", default=0.0, show_default=True, help="Calls a second of somebody else, per page.")
 @_latency
 @click.option("--page-size", default=60, show_default=True, help="Conversations a call returns.")

@@ -12,12 +12,18 @@ Platform = Literal["facebook", "instagram_official", "personal_zalo", "tiktok", 
 
 @dataclass(slots=True)
 class Message:
-    """``arrived_us`` is when the world got it; 0 for seeded history."""
+    """
+    ``arrived_us`` is when the world got it; 0 for seeded history.
+
+    ``before`` is what it was until ``changed_us``, its last change.
+    """
 
     id: str
     inserted_us: int
     data: bytes
     arrived_us: int = 0
+    before: bytes = b""
+    changed_us: int = 0
 
 
 class Conversation:
@@ -25,7 +31,7 @@ class Conversation:
 
     __slots__ = (
         "_make", "_messages", "customer_id", "data", "drift", "id", "inserted_us", "kind", "order",
-        "page_id", "seen", "updated_us",
+        "page_id", "seen", "updated_us", "version",
     )  # fmt: skip
 
     def __init__(self, page_id: str, id_: str, *, customer_id: str | None, order: int, make: "Maker") -> None:
@@ -36,6 +42,7 @@ class Conversation:
         self.inserted_us = 0
         self.updated_us = 0
         self.drift = 0
+        self.version = 0
         self.seen = True
         self.kind = "INBOX"
         self.data = b""
@@ -58,7 +65,11 @@ Place = tuple[int, int, str]
 
 
 class Page:
-    """One page; ``by_updated`` and ``by_inserted`` are its list in ascending order."""
+    """
+    One page; ``by_updated`` and ``by_inserted`` are its list in ascending order.
+
+    ``borders``: where a conversation was when a list page ended with it.
+    """
 
     def __init__(self, number: int, id_: str, platform: Platform, username: str | None) -> None:
         self.number = number
@@ -71,6 +82,7 @@ class Page:
         self.gone_messages: dict[str, list[str]] = {}
         self.by_updated: list[Place] = []
         self.by_inserted: list[Place] = []
+        self.borders: dict[str, Place] = {}
 
     def put(self, conversation: Conversation) -> None:
         self.conversations[conversation.id] = conversation

@@ -19,6 +19,10 @@ class PancakeOptions:
     user_tokens: set[str] = field(default_factory=lambda: {"sim-user-token"})
     dead_user_tokens: set[str] = field(default_factory=set)
     """These get 103 (or 401, see ``error_form``)."""
+    page_list: Literal["categorized", "pages"] = "categorized"
+    """The page list as it has been seen, or as it is documented (reality 10)."""
+    page_states: dict[str, Literal["hidden", "inactivated", "nopermission"]] = field(default_factory=dict)
+    """Page id → where the page list shows it; every other page is activated (reality 10)."""
     parked: dict[str, int] = field(default_factory=dict)
     """Page id → 122 (subscription expired) or 107 (permission denied) for all its page calls (reality 9)."""
     rate: int | None = 5
@@ -53,8 +57,20 @@ class PancakeOptions:
     """Order within one page of messages (reality 21)."""
     cursor_missing: Literal["empty", "restart", "error"] = "empty"
     """What a list call gives when its cursor conversation is gone (reality 13)."""
+    cursor_moved: Literal["follow", "stay", "empty", "error"] = "follow"
+    """What the next call gives when the cursor conversation has moved meanwhile: what is behind its new
+    place, or behind its old one, or nothing, or an error (reality 13)."""
+    cursor_inclusive: bool = False
+    """A page begins with its cursor conversation: the last one never is empty (reality 14)."""
     cursor_ignored: bool = False
     """Every list call returns the first page again (reality 14)."""
+    list_leaves_out: float = 0.0
+    """Share of conversations that only a walk by inserted_at shows (reality 17)."""
+    always_unread_first: bool = False
+    """Every list has the unread ones first, also when nobody asked for it (reality 15)."""
+    current_count_from: Literal["newest", "oldest"] = "newest"
+    """What current_count counts: messages not wanted again, or the place in front of which the page ends;
+    nobody knows (probe 1)."""
     current_count_ignored: bool = False
     """Every messages call returns the newest page again (reality 23)."""
     customer_id_required: bool = False
@@ -66,7 +82,7 @@ class PancakeOptions:
     window_leaves_out: float = 0.0
     """Share of conversations that a call with since/until never shows (reality 17)."""
     read_lag: float = 0.0
-    """Seconds until a new message is listed although its conversation already counts it (reality 20)."""
+    """Seconds until a new message or an edit is listed although its conversation tells already (20)."""
     signed_urls_change: bool = False
     """Attachment URLs differ on each read although nothing changed (reality 31)."""
     latency: Latency = 0.0
@@ -77,8 +93,15 @@ class PancakeOptions:
 
 @dataclass(slots=True)
 class FolkFormOptions:
-    """Generation 1. May be changed while the simulator runs; a change counts from the next call on."""
+    """May be changed while the simulator runs; a change counts from the next call on."""
 
+    generation: Literal[1, 2, 3] = 1
+    """Which of the published backends it is: routes, checks and limits differ (42, 43, 47, 51, 52, 53)."""
+    batch_upsert: int = 0
+    """Conversations that ``conversation/batch-upsert`` takes; an extension, 0: not there (reality 58)."""
+    second_ingest: Literal["raw", "plain", "works"] = "raw"
+    """Generation 3, a later message call of a conversation: 500 with the database's words, 500 without, or as it
+    was meant."""
     token: str = "sim-folkform-token"  # noqa: S105
     role_id: str = "65a000000000000000000001"
     organization_id: str = "65b000000000000000000001"
@@ -88,14 +111,14 @@ class FolkFormOptions:
     """Seconds before a call is applied."""
     latency_per_million: float = 0.0
     """Seconds more for each million stored messages: upsert-messages counts by a full scan (reality 55)."""
-    body_limit: int = 10 * 1024 * 1024
-    """Bytes of a body that still pass; more is 413 (reality 51)."""
+    body_limit: int | None = None
+    """Bytes of a body that still pass, more is 413 (reality 51); None: as the generation has it."""
     head_limit: int = 4096
     """Bytes of request line and headers that still pass; more is 431 (reality 51)."""
     first_upsert_race: Literal["one", "duplicate", "error"] = "one"
     """Two first upserts of one conversation at once: one document, two, or HTTP 500 (realities 53, 54)."""
     single_session: bool = True
-    """A login ends the session before it (reality 52)."""
+    """A login ends the session before it, in generation 1 (reality 52)."""
     keep: Literal["bytes", "digest"] = "bytes"
     """``digest`` keeps a SHA-256 in place of each message, for millions of them; they cannot be read back."""
     seed: int = 1

@@ -119,6 +119,7 @@ class PancakeSimulator:
             "remove_message": self.world.remove_message,
             "touch": self.world.touch,
             "add_conversation": self.world.add_conversation,
+            "merge_customer": self.world.merge_customer,
             "remove_conversation": self.world.remove_conversation,
             "restore_conversation": self.world.restore_conversation,
             "kill_token": self.kill_token,
@@ -290,7 +291,7 @@ class PancakeSimulator:
     def _signed(self, body: bytes) -> Reply:
         self._reads += 1
         if self.options.signed_urls_change:
-            body = body.replace(content.SIGNATURE.encode(), b"sig=%016x" % self._reads)
+            body = content.signed(body, self._reads)
         return _ok(body)
 
 

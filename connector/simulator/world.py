@@ -1,57 +1,30 @@
 """
-The seeded truth: what Pancake holds. Pages, conversations and messages as exact JSON bytes.
+The truth: what Pancake holds. Pages, conversations and messages as exact JSON bytes.
 
-The same configuration gives the same bytes, in every process. What happens later comes from verbs
+It starts with what the seed makes (`seeding`). What happens later comes from verbs
 (`add_message`, `edit_message` …) or from `tick`, which lets seeded customers and staff act on their own.
 """
 
 import bisect
-import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
-from connector.simulator import content
+from connector.simulator import content, oddities
 from connector.simulator.content import encode, fields, render, stamp
-from connector.simulator.inbox import Conversation, Maker, Message, Page, Platform
+from connector.simulator.inbox import Conversation, Message, Page
+from connector.simulator.seeding import SECOND, Seeder, WorldConfig
 
-SECOND = 1_000_000
-PRODUCTION_MEAN = 27.4
-SPREAD = 1.2
-LONGEST = 12_000
-
-PLATFORMS: tuple[Platform, ...] = (
-    "facebook", "instagram_official", "facebook", "personal_zalo", "facebook", "tiktok", "whatsapp",
-)  # fmt: skip
-PREFIXES = {"instagram_official": "igo_", "personal_zalo": "pzl_", "tiktok": "tt_", "whatsapp": "waba_"}
+__all__ = ["Change", "World", "WorldConfig"]
 
 
 @dataclass(frozen=True, slots=True)
-class WorldConfig:
-    """What the world starts with; a share is between 0 and 1."""
+class Change:
+    """What just happened, for those who watch; ``message`` is None when only the conversation changed."""
 
-    seed: int = 1
-    pages: int = 2
-    conversations_per_page: int = 10
-    messages_per_conversation: int = 20
-    """Exactly so many, unless ``shape`` is ``production``."""
-    shape: Literal["exact", "production"] = "exact"
-    """``production``: a long tail with mean 27.4, as measured (reality 30)."""
-    plain: bool = False
-    """Small quick objects instead of realistic ones."""
-    activity_per_second: float = 0.0
-    """Changes a second over the whole world, once `World.tick` is called with a moving clock."""
-    start_ms: int = 1_767_225_600_000
-    """The moment up to which the seeded history reaches (2026-01-01T00:00:00Z)."""
-    pages_without_username: int = 0
-    """The last so many pages have a null username (reality 10)."""
-    without_customer: float = 0.0
-    """Share of conversations without customer_id (reality 39); FolkForm cannot store their messages."""
-    empty_conversations: float = 0.0
-    """Share of conversations without any message (reality 30)."""
-    count_drift: float = 0.0
-    """Share of conversations whose message_count says one more than is listed (reality 26)."""
+    page: Page
+    conversation: Conversation
+    message: Message | None
 
 
 class World:
@@ -64,10 +37,9 @@ class World:
         self.changes = 0
         self._life = random.Random(f"{self.config.seed}/life")
         self._next_us: float | None = None
-        self._orders = 0
-        self.pages: dict[str, Page] = {}
-        for number in range(self.config.pages):
-            self._seed_page(number)
+        self._seeder = Seeder(self.config)
+        self.watchers: list[Callable[[Change], None]] = []
+        self.pages = {page.id: page for page in self._seeder.pages()}
 
     def conversations(self) -> Iterator[Conversation]:
         for page in self.pages.values():
@@ -84,20 +56,23 @@ class World:
         """
         Let one message arrive, by default now. ``given`` replaces fields (``text`` = both of them).
 
-        Its inserted_at is the whole second, as Pancake writes it (reality 24).
+        Its inserted_at is the whole second, as Pancake writes it (reality 24). ``odd`` names an oddity.
         """
         page, conversation = self._both(page_id, conversation_id)
         now = self._advance(at_ms)
+        odd = str(given.pop("odd", ""))
         rng = random.Random(f"{self.config.seed}/{conversation_id}/{now}")
         inserted = now - now % SECOND
         ident = str(given.pop("id", "")) or f"m_{content.token_part(rng, 40)}"
         message = Message(ident, inserted, b"", now)
-        message.data = self._message_data(rng, conversation, message, len(conversation.messages))
+        message.data = self._seeder.message_data(rng, conversation, message, len(conversation.messages))
         if given:
             message.data = _with(message.data, _texts(given))
+        if odd:
+            message.data = oddities.changed(message.data, oddities.MESSAGES[odd], rng)
         bisect.insort(conversation.messages, message, key=lambda m: m.inserted_us)
         snippet = fields(message.data).get("original_message", b"null")
-        self._changed(page, conversation, now, {"snippet": snippet, "seen": b"false"})
+        self._changed(page, conversation, now, {"snippet": snippet, "seen": b"false"}, message)
         return message
 
     def edit_message(
@@ -117,8 +92,9 @@ class World:
         if "original_message" in changes and "edit_history" not in changes:
             past = {"message": before["message"], "inserted_at": encode(stamp(now))}
             changes["edit_history"] = b"[" + render(past) + b"]"
+        message.before, message.changed_us = message.data, now
         message.data = render(before | changes)
-        self._changed(page, conversation, None if silent else now, {})
+        self._changed(page, conversation, None if silent else now, {}, message)
         return message
 
     def remove_message(
@@ -152,17 +128,28 @@ class World:
         """A new thread with so many messages, made now; ``customer_id=None`` leaves it out."""
         page = self.pages[page_id]
         number = len(page.conversations) + len(page.gone)
-        rng = self._rng(page, f"new{self._orders}")
-        conversation = self._thread(page, number, rng, ident=id, made=lambda _: [])
+        rng = self._seeder.rng(page, f"new{self._seeder.orders}")
+        conversation = self._seeder.thread(page, number, rng, ident=id, made=lambda _: [])
         if customer_id != "":
             conversation.customer_id = customer_id
         now = self._advance(at_ms)
         conversation.inserted_us = conversation.updated_us = now
-        conversation.data = self._conversation_data(rng, conversation, 0)
+        conversation.data = self._seeder.conversation_data(rng, conversation, 0)
         page.put(conversation)
         for _ in range(messages):
             self.add_message(page_id, conversation.id, at_ms=None if at_ms is None else at_ms)
         return conversation
+
+    def merge_customer(
+        self, page_id: str, conversation_id: str, customer_id: str | None, *, silent: bool = False,
+        at_ms: int | None = None,
+    ) -> None:  # fmt: skip
+        """The conversation belongs to another customer from now on, or to none (reality 39)."""
+        page, conversation = self._both(page_id, conversation_id)
+        now = self._advance(at_ms)
+        conversation.customer_id = customer_id
+        named = b"" if customer_id is None else encode(customer_id)
+        self._changed(page, conversation, None if silent else now, {"customer_id": named})
 
     def remove_conversation(self, page_id: str, conversation_id: str) -> None:
         """It is no longer listed (reality 19)."""
@@ -230,7 +217,12 @@ class World:
         return page, page.conversations[conversation_id]
 
     def _changed(
-        self, page: Page, conversation: Conversation, now: int | None, changes: content.Fields
+        self,
+        page: Page,
+        conversation: Conversation,
+        now: int | None,
+        changes: content.Fields,
+        message: Message | None = None,
     ) -> None:
         if now is not None:
             page.move(conversation, now)
@@ -240,122 +232,10 @@ class World:
         }
         conversation.data = _with(conversation.data, changes)
         conversation.seen = fields(conversation.data).get("seen") != b"false"
+        conversation.version += 1
         self.changes += 1
-
-    # Seeding
-
-    def _rng(self, page: Page, what: object) -> random.Random:
-        return random.Random(f"{self.config.seed}/{page.id}/{what}")
-
-    def _seed_page(self, number: int) -> None:
-        platform = PLATFORMS[number % len(PLATFORMS)]
-        ident = f"{PREFIXES.get(platform, '')}{100_000_000_000_000 + self.config.seed * 1000 + number}"
-        unnamed = number >= self.config.pages - self.config.pages_without_username
-        page = Page(number, ident, platform, None if unnamed else f"shop.{self.config.seed}.{number}")
-        self.pages[ident] = page
-        newest = self.config.start_ms * 1000
-        for index in range(self.config.conversations_per_page):
-            newest = self._seed_conversation(page, index, newest)
-
-    def _seed_conversation(self, page: Page, index: int, newest: int) -> int:
-        rng = self._rng(page, index)
-        # Every seventh shares its updated_at with its neighbour, also across list pages (reality 16).
-        updated = newest if index % 7 == 6 else newest - rng.randrange(1, 600 * SECOND)
-        count = self._count(rng)
-        conversation = self._thread(
-            page, index, rng, ident=None, made=lambda c: self._seed_messages(c, count)
-        )
-        conversation.updated_us = updated
-        conversation.inserted_us = updated - rng.randrange(SECOND, 90 * 86400 * SECOND)
-        conversation.drift = int(rng.random() < self.config.count_drift)
-        if rng.random() < self.config.without_customer:
-            conversation.customer_id = None
-        conversation.data = self._conversation_data(rng, conversation, count)
-        conversation.seen = fields(conversation.data).get("seen") != b"false"
-        page.put(conversation)
-        return updated
-
-    def _count(self, rng: random.Random) -> int:
-        if rng.random() < self.config.empty_conversations:
-            return 0
-        if self.config.shape == "exact":
-            return self.config.messages_per_conversation
-        middle = math.log(PRODUCTION_MEAN) - SPREAD * SPREAD / 2
-        return min(LONGEST, max(1, round(rng.lognormvariate(middle, SPREAD))))
-
-    def _thread(
-        self, page: Page, number: int, rng: random.Random, *, ident: str | None, made: Maker
-    ) -> Conversation:
-        self._orders += 1
-        person = 5_000_000_000_000_000 + page.number * 1_000_000_000 + number * 7919 + self.config.seed
-        found = ident or _conversation_id(page, number, person)
-        customer = content.uuid(rng)
-        conversation = Conversation(page.id, found, customer_id=customer, order=self._orders, make=made)
-        conversation.kind = "COMMENT" if page.platform == "facebook" and number % 5 == 4 else "INBOX"
-        return conversation
-
-    def _seed_messages(self, conversation: Conversation, count: int) -> list[Message]:
-        rng = random.Random(f"{self.config.seed}/{conversation.id}/messages")
-        span = conversation.updated_us - conversation.inserted_us
-        made: list[Message] = []
-        inserted = conversation.inserted_us
-        for number in range(count):
-            if number % 4 != 3:
-                inserted = conversation.inserted_us + span * (number + 1) // count
-            message = Message(f"m_{content.token_part(rng, 40)}", inserted - inserted % SECOND, b"")
-            message.data = self._message_data(rng, conversation, message, number)
-            made.append(message)
-        return made
-
-    def _message_data(
-        self, rng: random.Random, conversation: Conversation, message: Message, number: int
-    ) -> bytes:
-        person = {"id": encode(conversation.id.rpartition("_")[2]), "name": encode(content.name_of(rng))}
-        fixed = {
-            "id": encode(message.id),
-            "conversation_id": encode(conversation.id),
-            "page_id": encode(conversation.page_id),
-            "type": encode(conversation.kind),
-            "inserted_at": encode(stamp(message.inserted_us)),
-        }
-        if self.config.plain:
-            return content.plain_message(fixed | {"from": render(person)}, number)
-        return content.message(rng, fixed | {"from": content.sender(rng, person)})
-
-    def _conversation_data(self, rng: random.Random, conversation: Conversation, count: int) -> bytes:
-        person = {"id": encode(conversation.id.rpartition("_")[2]), "name": encode(content.name_of(rng))}
-        fixed = {
-            "id": encode(conversation.id),
-            "type": encode(conversation.kind),
-            "page_id": encode(conversation.page_id),
-            "post_id": b"null",
-            "snippet": b"null",
-            "message_count": encode(count + conversation.drift),
-            "inserted_at": encode(stamp(conversation.inserted_us)),
-            "updated_at": encode(stamp(conversation.updated_us)),
-            "from": render(person | {"email": b"null"}),
-            "last_sent_by": b"null",
-        }
-        if conversation.customer_id is not None:
-            fixed["customer_id"] = encode(conversation.customer_id)
-        if self.config.plain:
-            return render(fixed | {"seen": b"true", "tags": b"[]"})
-        return content.conversation(rng, fixed)
-
-
-def _conversation_id(page: Page, number: int, person: int) -> str:
-    digits = page.id.rpartition("_")[2]
-    match page.platform:
-        case "personal_zalo":
-            return f"pzl_u_{digits}_{person}"
-        case "tiktok":
-            return f"tt_0:1:{digits}:{person}"
-        case "whatsapp":
-            return f"wa_{person}@c.us_{digits}"
-        case "facebook" if number % 5 == 4:
-            return f"{int(digits) + 77}_{person}"
-        case _:
-            return f"{page.id}_{person}"
+        for watcher in self.watchers:
+            watcher(Change(page, conversation, message))
 
 
 def _encoded(given: dict[str, object]) -> content.Fields:
@@ -370,4 +250,4 @@ def _texts(given: dict[str, object]) -> content.Fields:
 
 
 def _with(data: bytes, changes: content.Fields) -> bytes:
-    return render(fields(data) | changes)
+    return render({name: value for name, value in (fields(data) | changes).items() if value != oddities.GONE})
