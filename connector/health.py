@@ -1,10 +1,12 @@
 """The small server of every long-running command: is it alive, is it ready, what does it count."""
 
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from connector.errors import ConfigError
 from connector.telemetry import CONTENT_TYPE, Metrics
@@ -13,10 +15,24 @@ log = structlog.get_logger("connector.health")
 Checks = Callable[[], Mapping[str, bool]]
 
 
-class HealthServer:
-    """``/livez`` (the loop turns), ``/readyz`` (it has work and can do it) and ``/metrics``."""
+class _OurFaults(logging.Filter):
+    """Keeps what is wrong with a request out of the log: the text quotes its first line, secrets in it."""
 
-    def __init__(self, listen: str, metrics: Metrics, alive: Checks, ready: Checks) -> None:
+    def filter(self, record: logging.LogRecord) -> bool:
+        problem = record.exc_info[1] if record.exc_info else None
+        return not isinstance(problem, (HttpProcessingError, web.RequestPayloadError))
+
+
+_server_log = logging.getLogger("connector.http.server")
+_server_log.addFilter(_OurFaults())
+
+
+class HealthServer:
+    """``/livez`` (the loop turns), ``/readyz`` (it has work and can do it), ``/metrics``, the role's own."""
+
+    def __init__(
+        self, listen: str, metrics: Metrics, alive: Checks, ready: Checks, routes: Sequence[web.RouteDef] = ()
+    ) -> None:
         """``listen``: host:port; port 0 takes any and logs it."""
         host, port = listen.rsplit(":", 1)
         self._host, self._port = host or "0.0.0.0", int(port)
@@ -26,7 +42,9 @@ class HealthServer:
         for path in self._checks:
             app.router.add_get(path, self._health)
         app.router.add_get("/metrics", self._page)
-        self._runner = web.AppRunner(app, access_log=None)
+        app.add_routes(routes)
+        # Bodies stay as they come: unpacking one would cost whatever its sender likes.
+        self._runner = web.AppRunner(app, access_log=None, logger=_server_log, auto_decompress=False)
 
     async def start(self) -> None:
         """Listen. Raises ConfigError when the port is taken."""
@@ -40,7 +58,12 @@ class HealthServer:
                 f"cannot listen on {self._host}:{self._port}: {problem.strerror}",
                 advice="set CONNECTOR_HTTP__LISTEN to a free port, or to 127.0.0.1:0 for any",
             ) from None
-        log.info("listening", url=f"http://{self._host}:{self._runner.addresses[0][1]}")
+        log.info("listening", url=self.url)
+
+    @property
+    def url(self) -> str:
+        """Where it listens, once started."""
+        return f"http://{self._host}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
         await self._runner.cleanup()

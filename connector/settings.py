@@ -79,9 +79,17 @@ def _listen(text: str) -> str:
     return text
 
 
+def _path_secret(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value().strip()
+    if text and not re.fullmatch(r"[A-Za-z0-9_-]{16,256}", text):
+        raise ValueError("16 to 256 letters, digits, - or _: it is a part of a URL's path")
+    return SecretStr(text)
+
+
 RateText = Annotated[str, AfterValidator(_rate)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
+PathSecret = Annotated[SecretStr, AfterValidator(_path_secret)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Listen = Annotated[str, AfterValidator(_listen)]
 
@@ -98,6 +106,9 @@ class PancakeSettings(Group):
     base_url: BaseUrl = "https://pages.fm/api"
     access_token: Token = Field(SecretStr(""), description="user access token")
     page_ids: tuple[str, ...] = Field((), description="JSON list; empty: all activated pages")
+    webhook_secret: PathSecret = Field(
+        SecretStr(""), description="last part of /hooks/pancake/<secret> of poll; empty: no webhooks"
+    )
     rate: RateText = Field("5/1s", description="calls per page")
 
 

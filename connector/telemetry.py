@@ -42,6 +42,7 @@ WRITES = Metric("sink.writes", "How many writes did they take? Events per write 
 REFUSALS = Metric("sink.refusals", "How many writes were refused for what is in them?", ("topic",))
 RETRIES = Metric("sink.retries", "How often must a write be repeated?", ("topic",))
 DEAD_LETTERS = Metric("dead_letters", "What is shelved, and why?", ("reason",))
+HOOKS = Metric("hooks", "Do webhooks come, and are they worth a look?", ("outcome",))
 OWNERSHIP = Metric("ownership.changes", "Does the group settle?", ("change",))
 
 COUNTERS: Final = (
@@ -55,6 +56,7 @@ COUNTERS: Final = (
     REFUSALS,
     RETRIES,
     DEAD_LETTERS,
+    HOOKS,
     OWNERSHIP,
 )
 CALL_SECONDS = Metric("http.call.duration", "How long does a call take, without its wait?", ("api", "route"))

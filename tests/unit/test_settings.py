@@ -95,6 +95,7 @@ WRONG = {
     "PANCAKE__BASE_URL": ["ftp://pages.fm", "pages.fm/api", "https://", "https://a b/",
                           "https://u:CANARY-3e81@x/", "https://x/?a=1", "https://x:port/", "https://x:99999/"],
     "PANCAKE__ACCESS_TOKEN": ["CANARY-3e81 and more", "CANARY-3e81\nmore", "CANARY-3e81 é", "é"],
+    "PANCAKE__WEBHOOK_SECRET": ["CANARY-3e81", "CANARY-3e81/with/a/slash", "CANARY-3e81 with spaces", "x" * 257],
     "PANCAKE__PAGE_IDS": ["1,2", "[1", '{"a":1}', "1"],
     "PANCAKE__RATE": ["5", "5/s", "0/1s", "5/0s", "-5/1s", "5/1m", "fast", ""],
     "FOLKFORM__BASE_URL": ["", "localhost:8080", "http://"],
@@ -173,6 +174,12 @@ def test_a_misspelt_name_is_refused_and_not_silently_without_effect(
 def test_what_kubernetes_puts_there_for_a_service_is_not_ours(given: Setter, name: str) -> None:
     given(**{name: "tcp://10.0.0.1:8080"})
     assert load() == Settings()
+
+
+def test_a_webhook_secret_may_end_with_a_line_feed_and_is_never_shown(given: Setter) -> None:
+    given(PANCAKE__WEBHOOK_SECRET=f"{CANARY}-hook-of-24-chars\n")
+    assert load().pancake.webhook_secret.get_secret_value() == f"{CANARY}-hook-of-24-chars"
+    assert CANARY not in repr(load())
 
 
 def test_a_secret_comes_from_a_file_without_its_last_line_feed(given: Setter, tmp_path: Path) -> None:
