@@ -3,7 +3,7 @@
 import asyncio
 import re
 import signal
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import click
 
@@ -13,6 +13,7 @@ from connector.simulator.pancake import PancakeSimulator
 from connector.simulator.world import World, WorldConfig
 
 Rate = tuple[int, float]
+GENERATIONS: dict[str, Literal[1, 2, 3]] = {"1": 1, "2": 2, "3": 3}
 _RATE = re.compile(r"(\d+)/(\d+(?:\.\d+)?)s")
 
 
@@ -115,12 +116,15 @@ def pancake(**options: Any) -> None:
 @click.option("--token", default="sim-folkform-token", show_default=True, help="Bearer token to accept.")
 @click.option("--role-id", default="65a000000000000000000001", show_default=True, help="X-Active-Role-ID.")
 @click.option(
-    "--generation", type=click.Choice(["1"]), default="1", show_default=True, help="Of the backend."
+    "--generation", type=click.Choice(["1", "2", "3"]), default="1", show_default=True, help="Of the backend."
 )
+@click.option("--batch", default=0, show_default="not there", help="Conversations that batch-upsert takes.")
 @click.option("--digests-only", is_flag=True, help="Keep a SHA-256 of each message, for millions of them.")
 def folkform(**options: Any) -> None:
-    """FolkForm, generation 1: last arrival wins, 100 calls a minute."""
+    """FolkForm, of whichever generation: 100 calls a minute; in the first, last arrival wins."""
     chosen = FolkFormOptions(
+        generation=GENERATIONS[options["generation"]],
+        batch_upsert=options["batch"],
         token=options["token"],
         role_id=options["role_id"],
         rate=options["rate"],

@@ -24,10 +24,16 @@ def success(data: bytes) -> Reply:
     return Reply(200, SUCCESS + data + b',"status":"success"}')
 
 
+def skipped() -> Reply:
+    """What a check for stale snapshots says (reality 42)."""
+    body = {"code": 200, "message": "Bỏ qua (dữ liệu không thay đổi)", "data": None, "skipped": True}
+    return Reply(200, msgspec.json.encode(body | {"status": "success"}))
+
+
 def failure(error: Failure) -> Reply:
     body = {"code": error.code, "message": str(error), "details": error.details, "status": "error"}
-    if error.code == "DB":
-        # Raw errors of the driver come without details.
+    if error.code in ("DB", "SYS_001"):
+        # Raw errors of the driver, and what the framework makes of an error it does not know, have none.
         del body["details"]
     return Reply(error.status, msgspec.json.encode(body))
 

@@ -1,9 +1,9 @@
-"""The FolkForm API, generation 1: limits, sign-in, the two write routes and the ways to read back."""
+"""The FolkForm API in its three generations: limits, sign-in, writing and reading back."""
 
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, unquote, urlencode
 
 import msgspec
 
@@ -11,16 +11,18 @@ from connector.clock import Clock, SystemClock
 from connector.errors import ConfigError
 from connector.simulator.audit import Shelf, lines
 from connector.simulator.calls import Call, CallLog
+from connector.simulator.content import encode
 from connector.simulator.control import Arguments
 from connector.simulator.envelopes import Failure, failure, fiber, success
 from connector.simulator.faults import Faults, Rule, Striker
 from connector.simulator.gate import Gate, Limiter
+from connector.simulator.generations import CONVERSATION, EVERY_WRITE, body_limit, writes
 from connector.simulator.options import FolkFormOptions, draw
 from connector.simulator.reading import READS, Reader
 from connector.simulator.replies import Reply
 from connector.simulator.server import HttpServer, Incoming
 from connector.simulator.store import Store
-from connector.simulator.writing import WRITES, Write, Writer
+from connector.simulator.writing import Write, Writer
 
 HEALTH = ("/health", "/api/v1/system/health")
 TOO_LARGE = 413
@@ -28,20 +30,18 @@ HEAD_TOO_LARGE = 431
 
 
 class InProgress:
-    """Calls that are being worked on, by route and conversation."""
+    """Calls that are being worked on, by collection and conversation."""
 
     def __init__(self) -> None:
         self.overlaps = 0
-        """Two calls for one route and conversation at once, both with a client that still waits."""
+        """Two calls for one collection and conversation at once, both with a client that still waits."""
         self.orphan_overlaps = 0
         """The same, but the earlier call's client had hung up already."""
         self.overlapped: dict[str, int] = {}
         self._open: dict[tuple[str, str], list[Incoming]] = {}
 
     def enter(self, key: tuple[str, str], request: Incoming) -> None:
-        """``key`` is route and conversation id; a call without the latter meets nobody."""
-        if not key[1]:
-            return
+        """``key``: the collection written to, and the conversation id."""
         others = self._open.setdefault(key, [])
         if any(not other.gone for other in others):
             self.overlaps += 1
@@ -111,6 +111,7 @@ class FolkFormSimulator:
         routes = {r: self.calls.of(route=r) for r in sorted({route for _, route in self.calls.tallies})}
         return {
             "simulator": "folkform",
+            "generation": self.options.generation,
             "calls": self.calls.calls,
             "refused": self.calls.refused,
             "statuses": {str(k): v for k, v in sorted(self.calls.statuses.items())},
@@ -127,7 +128,11 @@ class FolkFormSimulator:
         }
 
     def act(self, verb: str, arguments: Arguments) -> object:
-        verbs: dict[str, Callable[..., object]] = {"login": self.gate.login, "clear": self.clear}
+        verbs: dict[str, Callable[..., object]] = {
+            "login": self.gate.login,
+            "clear": self.clear,
+            "agent": self.agent,
+        }
         if verb not in verbs:
             raise ConfigError(f"no verb {verb!r}", advice=f"one of {', '.join(sorted(verbs))}")
         try:
@@ -142,6 +147,12 @@ class FolkFormSimulator:
         self.store.by_conversation.clear()
         self.store.threads.clear()
         self.store.items.clear()
+
+    def agent(self, *, page_id: str, data: dict[str, object]) -> None:
+        """The old agent upserts a snapshot of its own (reality 60): last arrival wins, whatever we wrote."""
+        wanted = urlencode({"filter": encode({"conversationId": data.get("id")}).decode()})
+        body = encode({"pageId": page_id, "pageUsername": "", "panCakeData": data})
+        self._writer.prepare(CONVERSATION, wanted, body).apply(self._clock.epoch_ms(), "")
 
     # One call
 
@@ -163,14 +174,14 @@ class FolkFormSimulator:
         name = path.removeprefix("/api").removeprefix("/v1/").removeprefix("facebook/")
         head, _, tail = name.rpartition("/")
         route, argument = (head, unquote(tail)) if (head, "GET") in PARAMETER_ROUTES else (name, "")
-        known = METHODS.get(route)
+        known = None if route in EVERY_WRITE - writes(self.options) else METHODS.get(route)
         return _Named(request, path, query, route if known else "unknown", argument, known)
 
     def _too_large(self, request: Incoming) -> Reply | None:
         head = len(request.raw_path) + sum(len(k) + len(v) + 4 for k, v in request.raw_headers)
         if head > self.options.head_limit:
             return fiber(HEAD_TOO_LARGE, "Request Header Fields Too Large", close=True)
-        if (request.content_length or 0) > self.options.body_limit:
+        if (request.content_length or 0) > body_limit(self.options):
             return fiber(TOO_LARGE, "Request Entity Too Large", close=True)
         return None
 
@@ -187,9 +198,9 @@ class FolkFormSimulator:
 
     async def _worked(self, call: "_Named") -> Reply:
         body = await call.request.read()
-        if len(body) > self.options.body_limit:
+        if len(body) > body_limit(self.options):
             return fiber(TOO_LARGE, "Request Entity Too Large", close=True)
-        if call.route in WRITES:
+        if call.route in EVERY_WRITE:
             return await self._write(call, self._writer.prepare(call.route, call.query, body))
         rule = self.faults.strike(call.route, call.argument)
         if call.route in OPEN_ROUTES:
@@ -197,15 +208,16 @@ class FolkFormSimulator:
         return await self._around(rule, lambda: self._read(call))
 
     async def _write(self, call: "_Named", write: Write) -> Reply:
-        key = (call.route, write.conversation_id)
         rule = self.faults.strike(call.route, write.subject)
         partial = rule is not None and rule.action == "partial"
-        self.progress.enter(key, call.request)
+        for key in write.touches:
+            self.progress.enter(key, call.request)
         try:
             fault = "partial" if partial else ""
             return await self._around(None if partial else rule, lambda: self._applied(write, fault))
         finally:
-            self.progress.leave(key, call.request)
+            for key in write.touches:
+                self.progress.leave(key, call.request)
 
     async def _around(self, rule: Rule | None, work: Callable[[], Awaitable[Reply]]) -> Reply:
         return await work() if rule is None else await self._striker.apply(rule, work)
@@ -255,7 +267,7 @@ class _Named:
 OPEN_ROUTES = ("auth/login/firebase", "auth/roles")
 PARAMETER_ROUTES = {(route, "GET") for route, takes in READS.items() if takes}
 METHODS: dict[str, frozenset[str]] = {
-    **{route: frozenset({"POST"}) for route in WRITES},
+    **{route: frozenset({"POST"}) for route in EVERY_WRITE},
     **{route: frozenset({"GET"}) for route in READS},
     "auth/login/firebase": frozenset({"POST"}),
     "auth/roles": frozenset({"GET"}),

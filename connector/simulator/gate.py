@@ -9,6 +9,7 @@ import msgspec
 
 from connector.clock import Clock
 from connector.simulator.envelopes import Failure
+from connector.simulator.generations import generation
 from connector.simulator.options import FolkFormOptions
 from connector.simulator.replies import Reply
 
@@ -31,7 +32,7 @@ class Gate:
         """A new session; in generation 1 it ends every other (reality 52)."""
         self._logins += 1
         token = f"sim-session-{self._logins}"
-        if self._options.single_session:
+        if self._options.single_session and generation(self._options).one_session:
             self._ended |= self._extra | {self._options.token}
             self._extra.clear()
         self._extra.add(token)

@@ -100,8 +100,7 @@ class FolkFormOptions:
     batch_upsert: int = 0
     """Conversations that ``conversation/batch-upsert`` takes; an extension, 0: not there (reality 58)."""
     second_ingest: Literal["raw", "plain", "works"] = "raw"
-    """Generation 3, a later message call of a conversation: 500 with the database's words, 500 without, or as it
-    was meant."""
+    """A second message call in generation 3: 500 with or without the database's words, or it works (B12)."""
     token: str = "sim-folkform-token"  # noqa: S105
     role_id: str = "65a000000000000000000001"
     organization_id: str = "65b000000000000000000001"

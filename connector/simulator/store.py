@@ -1,7 +1,7 @@
 """
-What FolkForm (generation 1) keeps, and the witness's notes on how it got there.
+What FolkForm keeps, and the witness's notes on how it got there.
 
-Objects are kept as the exact bytes that arrived. Nothing protects them: the last arrival wins (reality 42).
+Objects are kept as the exact bytes that arrived. The last arrival wins (reality 42) unless its route checks.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import msgspec
 
 from connector.simulator.audit import Shelf, sha256
 from connector.simulator.content import Fields, encode, fields, render
+from connector.simulator.generations import generation
 from connector.simulator.options import FolkFormOptions
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,6 +26,7 @@ _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 class _Head(msgspec.Struct):
     id: msgspec.Raw = msgspec.Raw(b"null")
     inserted_at: msgspec.Raw = msgspec.Raw(b"null")
+    updated_at: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _HEAD = msgspec.json.Decoder(_Head).decode
@@ -56,7 +58,9 @@ class Document:
 class Item:
     """One message document; ``past`` holds hashes of the contents it had before."""
 
-    __slots__ = ("conversation_id", "created_ms", "data", "inserted_at", "past", "updated_ms", "writes")
+    __slots__ = (
+        "conversation_id", "created_ms", "data", "inserted_at", "past", "told_us", "updated_ms", "writes",
+    )  # fmt: skip
 
     def __init__(self, now_ms: int) -> None:
         self.conversation_id = ""
@@ -64,6 +68,7 @@ class Item:
         self.inserted_at = 0
         self.created_ms = now_ms
         self.updated_ms = now_ms
+        self.told_us = 0
         self.writes = 0
         self.past: tuple[int, ...] = ()
 
@@ -126,6 +131,8 @@ class Notes:
         self.skipped_elements = 0
         self.moved_messages = 0
         self.overwritten_documents = 0
+        self.skipped_snapshots = 0
+        self.skipped_items = 0
 
 
 class Store:
@@ -160,8 +167,10 @@ class Store:
         document.customer_id = (body.customer_id or "") if extracted == b"null" else text_id(extracted)
         document.data = data
         document.pan_updated_us = instant(parts.get("updated_at"))
-        # Reality 43: createdAt is written anew each time.
-        document.created_ms = document.updated_ms = now_ms
+        document.updated_ms = now_ms
+        if not (document.writes and generation(self.options).keeps_created):
+            # Reality 43: createdAt is written anew each time.
+            document.created_ms = now_ms
         document.writes += 1
         self.notes.conversation_writes += 1
         return document
@@ -234,13 +243,24 @@ class Store:
         item = self.items.get(message_id)
         if item is None:
             item = self.items[message_id] = Item(now_ms)
+        if item.writes and generation(self.options).milliseconds and _moment(head) <= item.told_us:
+            # Generation 3 drops what is not newer by its own time: an edit that keeps inserted_at is lost.
+            self.notes.skipped_items += 1
+            return
+        item.told_us = _moment(head)
         self._note_item(item, kept)
         self._move(thread, item, message_id, conversation_id)
         item.data = kept
-        item.inserted_at = strict_seconds(head.inserted_at)
+        item.inserted_at = self._inserted_at(head)
         item.updated_ms = now_ms
         item.writes += 1
         self.notes.message_writes += 1
+
+    def _inserted_at(self, head: _Head) -> int:
+        # Reality 47: the unit, and what can be read at all, differ by generation.
+        if generation(self.options).milliseconds:
+            return instant(head.inserted_at) // 1000
+        return strict_seconds(head.inserted_at)
 
     def _move(self, thread: Thread, item: Item, message_id: str, conversation_id: str) -> None:
         if item.conversation_id == conversation_id:
@@ -297,6 +317,10 @@ def instant(raw: msgspec.Raw | None) -> int:
     except (msgspec.ValidationError, ValueError):
         return 0
     return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
+
+
+def _moment(head: _Head) -> int:
+    return instant(head.updated_at) or instant(head.inserted_at)
 
 
 def strict_seconds(raw: msgspec.Raw) -> int:

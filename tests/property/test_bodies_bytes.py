@@ -11,10 +11,11 @@ from connector.codec import decode_event, encode_event
 from connector.folkform.bodies import conversation_body, message_bodies
 from connector.model import Event
 from connector.pancake.wire import cut_conversations, cut_thread, mend
+from connector.simulator.generations import CONVERSATION, MESSAGES
 from connector.simulator.options import FolkFormOptions
 from connector.simulator.store import Store
 from connector.simulator.world import World, WorldConfig
-from connector.simulator.writing import CONVERSATION, MESSAGES, Writer
+from connector.simulator.writing import Writer
 from tests.fakes.clock import FakeClock
 from tests.unit.pancake.direct import DirectClient, Hand, Topic
 
