@@ -9,6 +9,7 @@ import io
 import json
 import struct
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,21 @@ import fastavro
 
 from connector import __version__
 from connector.errors import ConnectorError
-from connector.model import CursorRecord, DeadLetter, Event, Kind, Origin, Page, Partition, Problem
+from connector.model import (
+    Backfill,
+    Completeness,
+    CursorRecord,
+    DeadLetter,
+    Event,
+    Hole,
+    Kind,
+    Origin,
+    Page,
+    PageStatus,
+    Partition,
+    Problem,
+    Reconciled,
+)
 
 _FRAME = struct.Struct(">bI")
 _ORIGINS = {origin.value: origin for origin in Origin}
@@ -186,6 +201,42 @@ def decode_hint(value: bytes | None) -> str:
     if name != "hint.v1":
         raise UndecodableError("unknown_schema", f"a {name} is no hint")
     return str(fields["page_id"])
+
+
+def status_key(page_id: str) -> bytes:
+    """The Kafka key of a page's status: beside its page's record, so that compaction keeps both."""
+    return f"{page_id}\0status".encode()
+
+
+def encode_status(status: PageStatus) -> bytes:
+    """The Kafka value of how a page stands."""
+    own = {
+        "written_at": status.written_at,
+        "owner": status.owner,
+        "parked": status.parked,
+        "parked_since": status.parked_since,
+    }
+    return _encode("status.v1", asdict(status.completeness) | own)
+
+
+def decode_status(value: bytes | None) -> PageStatus:
+    """How a page stands, from a Kafka value. Raises UndecodableError."""
+    name, fields = _decode(value)
+    if name != "status.v1":
+        raise UndecodableError("unknown_schema", f"a {name} is no status")
+    complete = Completeness(
+        fields["page_id"],
+        fields["proved_until"],
+        fields["scanning_since"],
+        tuple(Hole(**hole) for hole in fields["holes"]),
+        fields["holes_open"],
+        fields["rereads"],
+        Backfill(**fields["backfill"]),
+        Reconciled(**fields["reconcile"]),
+    )
+    return PageStatus(
+        complete, fields["written_at"], fields["owner"], fields["parked"], fields["parked_since"]
+    )
 
 
 def encode_cursor(record: CursorRecord, *, owner: str, saved_at: int) -> bytes:

@@ -328,3 +328,18 @@ class Completeness:
     def complete(self) -> bool:
         """Whether nothing is known to be left out."""
         return self.proved_until > 0 and self.backfill.done and not self.holes_open
+
+
+@dataclass(frozen=True, slots=True)
+class PageStatus:
+    """
+    How a page stood at ``written_at`` (UTC ms), by the word of its owner.
+
+    ``parked``: what a person must do before it can be read, since when; empty: nothing.
+    """
+
+    completeness: Completeness
+    written_at: int
+    owner: str
+    parked: str = ""
+    parked_since: int = 0

@@ -16,17 +16,34 @@ from connector.codec import (
     decode_dead_letter,
     decode_event,
     decode_hint,
+    decode_status,
     encode_cursor,
     encode_dead_letter,
     encode_event,
     encode_hint,
     encode_page,
+    encode_status,
     event_key,
     hint_key,
     schema_folder,
     schema_ids,
+    status_key,
 )
-from connector.model import CursorRecord, DeadLetter, Event, Kind, Origin, Page, Partition, Problem
+from connector.model import (
+    Backfill,
+    Completeness,
+    CursorRecord,
+    DeadLetter,
+    Event,
+    Hole,
+    Kind,
+    Origin,
+    Page,
+    PageStatus,
+    Partition,
+    Problem,
+    Reconciled,
+)
 
 REASONS = {"bad_frame", "unknown_schema", "bad_avro"}
 LONG = st.integers(-(2**63), 2**63 - 1)
@@ -78,6 +95,25 @@ def letters(draw: st.DrawFn) -> DeadLetter:
     )
 
 
+COUNT = st.integers(0, 2**63 - 1)
+STATUSES = st.builds(
+    PageStatus,
+    st.builds(
+        Completeness,
+        ID,
+        COUNT,
+        COUNT,
+        st.lists(st.builds(Hole, TEXT, ID, COUNT), max_size=3).map(tuple),
+        COUNT,
+        COUNT,
+        st.builds(Backfill, COUNT, st.booleans(), COUNT, COUNT, COUNT, st.floats(0, 1e6)),
+        st.builds(Reconciled, COUNT, COUNT, COUNT, COUNT, COUNT),
+    ),
+    COUNT,
+    ID,
+    TEXT,
+    COUNT,
+)
 CURSORS = st.builds(CursorRecord, ID, TEXT, st.binary(max_size=100))
 VALUES = st.one_of(
     events().map(encode_event),
@@ -85,12 +121,14 @@ VALUES = st.one_of(
     CURSORS.map(lambda cursor: encode_cursor(cursor, owner="me", saved_at=1)),
     st.builds(Page, ID, ID, TEXT, TEXT).map(lambda page: encode_page(page, observed_at=1)),
     ID.map(lambda page_id: encode_hint(page_id, hinted_at=1)),
+    STATUSES.map(encode_status),
 )
 DECODERS: list[Callable[[bytes | None], object]] = [
     decode_event,
     decode_cursor,
     decode_dead_letter,
     decode_hint,
+    decode_status,
 ]
 
 
@@ -103,6 +141,13 @@ def test_an_event_comes_back_as_it_was(event: Event) -> None:
 def test_a_hint_names_its_page_and_lies_beside_its_record(page_id: str) -> None:
     assert decode_hint(encode_hint(page_id, hinted_at=1)) == page_id
     assert hint_key(page_id) != page_id.encode()
+
+
+@given(STATUSES)
+def test_a_status_comes_back_as_it_was(status: PageStatus) -> None:
+    assert decode_status(encode_status(status)) == status
+    page_id = status.completeness.page_id
+    assert len({status_key(page_id), hint_key(page_id), page_id.encode()}) == 3
 
 
 @given(CURSORS)

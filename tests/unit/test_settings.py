@@ -95,7 +95,7 @@ WRONG = {
     "PANCAKE__BASE_URL": ["ftp://pages.fm", "pages.fm/api", "https://", "https://a b/",
                           "https://u:CANARY-3e81@x/", "https://x/?a=1", "https://x:port/", "https://x:99999/"],
     "PANCAKE__ACCESS_TOKEN": ["CANARY-3e81 and more", "CANARY-3e81\nmore", "CANARY-3e81 é", "é"],
-    "PANCAKE__WEBHOOK_SECRET": ["CANARY-3e81", "CANARY-3e81/with/a/slash", "CANARY-3e81 with spaces", "x" * 257],
+    "PANCAKE__WEBHOOK_SECRET": ["CANARY-3e81", "CANARY-3e81/with-a-slash", "CANARY-3e81 and more", "x" * 257],
     "PANCAKE__PAGE_IDS": ["1,2", "[1", '{"a":1}', "1"],
     "PANCAKE__RATE": ["5", "5/s", "0/1s", "5/0s", "-5/1s", "5/1m", "fast", ""],
     "FOLKFORM__BASE_URL": ["", "localhost:8080", "http://"],
