@@ -49,7 +49,7 @@ class Watched:
 class NoTarget:
     """Writes nowhere: what is left is Kafka, decoding, packing and offsets."""
 
-    width = 1
+    dialect, width = "none", 1
 
     async def write_many(self, lanes: Sequence[Sequence[Event]], leaving: asyncio.Event) -> Sequence[None]:
         del leaving

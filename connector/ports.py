@@ -54,6 +54,11 @@ class Sink(Protocol):
     """The target, to a worker."""
 
     @property
+    def dialect(self) -> str:
+        """How the target is spoken to, for who reads a dead letter."""
+        ...
+
+    @property
     def width(self) -> int:
         """How many snapshots of conversations one call can carry now; 1: call ``write``. It may change."""
         ...

@@ -46,6 +46,8 @@ class FolkFormSink:
         self._headers = {**_JSON, "X-Active-Role-ID": settings.role_id}
         self._scope = Scope(f"folkform:{settings.account}", Rate.parse(settings.rate))
 
+    dialect = "generation1"
+
     @property
     def width(self) -> int:
         return 1

@@ -66,6 +66,8 @@ class FakeSink:
             for event in self.rows.values()
         }
 
+    dialect = "fake"
+
     @property
     def width(self) -> int:
         return 1
