@@ -6,10 +6,14 @@ import signal
 from typing import Any, Literal, Protocol
 
 import click
+import msgspec
 
+from connector.errors import ConfigError
+from connector.simulator import oddities
 from connector.simulator.folkform import FolkFormSimulator
-from connector.simulator.options import FolkFormOptions, Latency, PancakeOptions
+from connector.simulator.options import FolkFormOptions, Latency, PancakeOptions, change
 from connector.simulator.pancake import PancakeSimulator
+from connector.simulator.variants import as_observed
 from connector.simulator.world import World, WorldConfig
 
 Rate = tuple[int, float]
@@ -56,6 +60,21 @@ class _Latency(click.ParamType[Latency]):
         raise click.BadParameter(problem, ctx=ctx, param=param)
 
 
+class _Field(click.ParamType[tuple[str, object]]):
+    name = "name=value"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, object]:
+        name, sign, text = str(value).partition("=")
+        if not sign:
+            self.fail(f"{value!r} is not <name>=<value>", param, ctx)
+        try:
+            return name, msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            return name, text
+
+
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 _port = click.option("--port", default=0, show_default="any free", help="Port to listen on.")
 _latency = click.option(
@@ -92,6 +111,14 @@ def simulate() -> None:
 @click.option("--oldest-first", is_flag=True, help="Order within a page of messages.")
 @click.option("--signed-urls", is_flag=True, help="Attachment URLs differ on each read.")
 @click.option("--without-customer", default=0.0, show_default=True, help="Share without customer_id.")
+@click.option("--odd", multiple=True, type=click.Choice([*oddities.EVERY, "all"]), metavar="NAME",
+              help="Rare contents to draw from, or all; may be repeated.")  # fmt: skip
+@click.option("--webhook-url", default="", show_default="none", help="Where every change is posted to.")
+@click.option(
+    "--as-observed", is_flag=True, help="Noise, missing codes and rare statuses as the contract has."
+)
+@click.option("--set", "fields", multiple=True, type=_Field(), metavar="NAME=VALUE",
+              help="Any field of docs/SIMULATORS.md, such as read_lag=5; may be repeated.")  # fmt: skip
 def pancake(**options: Any) -> None:
     """Pancake: seeded pages, conversations and messages, with the limit of 5 calls a second per page."""
     world = World(
@@ -102,6 +129,7 @@ def pancake(**options: Any) -> None:
             activity_per_second=options["activity"],
             plain=options["plain"],
             without_customer=options["without_customer"],
+            odd=oddities.EVERY if "all" in options["odd"] else options["odd"],
             **_messages(options["messages"]),
         )
     )
@@ -146,19 +174,26 @@ def _pancake_options(given: dict[str, Any]) -> PancakeOptions:
     rate = given["rate"]
     if rate is not None and rate[1] != 1:
         raise click.BadParameter("Pancake counts calls in one second: <calls>/1s", param_hint="--rate")
-    return PancakeOptions(
-        user_tokens={given["token"]},
-        rate=rate[0] if rate else None,
-        refusal=given["refusal"],
-        window=given["window"],
-        foreign_rate=given["foreign"],
-        latency=given["latency"],
-        conversation_page=given["page_size"],
-        message_page=given["message_page_size"],
-        message_order="oldest_first" if given["oldest_first"] else "newest_first",
-        signed_urls_change=given["signed_urls"],
-        seed=given["seed"],
-    )
+    chosen = as_observed(given["seed"]) if given["as_observed"] else PancakeOptions(seed=given["seed"])
+    named = {
+        "user_tokens": [given["token"]],
+        "rate": rate[0] if rate else None,
+        "refusal": given["refusal"],
+        "window": given["window"],
+        "latency": given["latency"],
+        "conversation_page": given["page_size"],
+        "message_page": given["message_page_size"],
+        "message_order": "oldest_first" if given["oldest_first"] else "newest_first",
+        "signed_urls_change": given["signed_urls"],
+        "webhook_url": given["webhook_url"],
+    }
+    if given["foreign"]:
+        named["foreign_rate"] = given["foreign"]
+    try:
+        change(chosen, named | dict(given["fields"]))
+    except ConfigError as error:
+        raise click.BadParameter(f"{error} ({error.advice})", param_hint="--set") from None
+    return chosen
 
 
 def _run(simulator: Simulator, host: str, port: int) -> None:

@@ -9,16 +9,30 @@ import msgspec
 
 @dataclass(slots=True)
 class Access:
-    """The token of one page, and those that somebody's regenerate has killed."""
+    """
+    The token of one page, and those that somebody's regenerate has killed.
+
+    ``asked``: how often it was made anew by a call; ``made`` counts all. ``expired``: it is refused,
+    although the list of pages still shows it.
+    """
 
     page_id: str
     token: str = ""
     dead: set[str] = field(default_factory=set)
     made: int = 0
+    asked: int = 0
+    expired: bool = False
+
+    def refusal(self, token: str) -> int | None:
+        """The code with which a call with ``token`` is refused; None: it is let through."""
+        if token in self.dead:
+            return 105
+        return 102 if token != self.token or self.expired else None
 
     def regenerate(self) -> str:
         if self.token:
             self.dead.add(self.token)
+        self.expired = False
         self.made += 1
         payload = msgspec.json.encode({"id": self.page_id, "timestamp": 1_767_225_600 + self.made})
         parts = (b'{"alg":"HS256"}', payload, f"{self.page_id}/{self.made}".encode())

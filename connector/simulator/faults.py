@@ -20,7 +20,7 @@ HTML = "text/html; charset=utf-8"
 
 Action = Literal[
     "status", "error", "reset", "hang", "swallow", "truncate", "cut", "empty", "slow", "content_type",
-    "kill_token", "partial",
+    "kill_token", "act", "partial",
 ]  # fmt: skip
 Work = Callable[[], Awaitable[Reply]]
 ErrorBody = Callable[[int | str, str], bytes]
@@ -42,6 +42,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ``slow``          the true answer spread over ``seconds``
         ``content_type``  the true answer labelled as ``content_type``
         ``kill_token``    Pancake: somebody else regenerates the page's token just before this call
+        ``act``           ``verb`` with ``arguments`` is done just before this call: a message arrives, a
+                          conversation moves or vanishes in the middle of paging
         ``partial``       FolkForm: the thread's metadata is stored, its messages fail with a 500
     """
 
@@ -65,6 +67,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content_type: str = ""
     headers: dict[str, str] = {}
     seconds: float = 0.0
+    verb: str = ""
+    arguments: dict[str, object] = {}
 
 
 @dataclass(slots=True)

@@ -19,6 +19,8 @@ class PancakeOptions:
     user_tokens: set[str] = field(default_factory=lambda: {"sim-user-token"})
     dead_user_tokens: set[str] = field(default_factory=set)
     """These get 103 (or 401, see ``error_form``)."""
+    user_pages: dict[str, set[str]] = field(default_factory=dict)
+    """User token → the pages that this user can see; a token that is not named here sees all."""
     page_list: Literal["categorized", "pages"] = "categorized"
     """The page list as it has been seen, or as it is documented (reality 10)."""
     page_states: dict[str, Literal["hidden", "inactivated", "nopermission"]] = field(default_factory=dict)
@@ -45,6 +47,8 @@ class PancakeOptions:
     """What it says, in seconds or as the date so far ahead (reality 5)."""
     error_form: Literal["body", "http", "mixed"] = "body"
     """Token and permission errors as HTTP 200 with success:false, as 401/403, or either by seed (1, 2)."""
+    http_share: float = 0.5
+    """How many of those that are ``mixed`` come as an HTTP status."""
     html_errors: bool = False
     """Errors of the ``http`` form carry an HTML page (reality 2)."""
     codeless: float = 0.0
@@ -85,6 +89,18 @@ class PancakeOptions:
     """Seconds until a new message or an edit is listed although its conversation tells already (20)."""
     signed_urls_change: bool = False
     """Attachment URLs differ on each read although nothing changed (reality 31)."""
+    webhook_url: str = ""
+    """Where every change is posted to; nowhere when empty (reality 41)."""
+    webhook_delay: Latency = 0.0
+    """Seconds from the change to its delivery."""
+    webhook_repeats: float = 0.0
+    """Share of deliveries that are made twice, up to half a minute apart."""
+    webhook_reorders: float = 0.0
+    """Share of deliveries that come up to five seconds late, so that later ones overtake them."""
+    webhook_gaps: float = 0.0
+    """Share of changes that nobody is told of."""
+    webhook_timeout: float = 5.0
+    """Seconds until a delivery without an answer has failed."""
     latency: Latency = 0.0
     """Seconds before the answer."""
     seed: int = 1

@@ -18,6 +18,10 @@ COMMAND = [sys.executable, "-c", "from connector.cli.simulate import simulate; s
     ("arguments", "number"),
     [
         (["pancake", "--conversations", "2", "--messages", "production"], signal.SIGINT),
+        (
+            ["pancake", "--as-observed", "--odd", "all", "--set", "read_lag=2", "--set", "cursor_moved=stay"],
+            signal.SIGTERM,
+        ),
         (["folkform", "--rate", "off", "--latency", "0.01-0.02"], signal.SIGTERM),
     ],
 )
@@ -37,7 +41,8 @@ def test_it_says_where_it_listens_and_ends_cleanly(arguments: list[str], number:
 @pytest.mark.parametrize(
     "arguments",
     [["folkform", "--rate", "many"], ["folkform", "--latency", "x"], ["pancake", "--messages", "x"],
-     ["pancake", "--rate", "5/60s"]],
+     ["pancake", "--rate", "5/60s"], ["pancake", "--set", "no_such=1"], ["pancake", "--set", "read_lag"],
+     ["pancake", "--odd", "no_such"]],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_name_with_exit_code_2(arguments: list[str]) -> None:
     result = CliRunner().invoke(simulate, arguments)
