@@ -8,6 +8,7 @@ registry hands out, so that a topic written in both ways can be told apart.
 import io
 import json
 import struct
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
@@ -255,10 +256,22 @@ def encode_cursor(record: CursorRecord, *, owner: str, saved_at: int) -> bytes:
 
 def decode_cursor(value: bytes | None) -> CursorRecord:
     """The cursor in a Kafka value. Raises UndecodableError."""
+    fields = _cursor_fields(value)
+    # One page has a million of them: its id is held once.
+    page_id = sys.intern(fields["page_id"])
+    return CursorRecord(page_id, fields["conversation_id"] or "", fields["state"])
+
+
+def cursor_owner(value: bytes | None) -> str:
+    """Who wrote a cursor or a claim. Raises UndecodableError."""
+    return cast("str", _cursor_fields(value)["owner"])
+
+
+def _cursor_fields(value: bytes | None) -> dict[str, Any]:
     name, fields = _decode(value)
     if name != "cursor.v1":
         raise UndecodableError("unknown_schema", f"a {name} has no place in this topic")
-    return CursorRecord(fields["page_id"], fields["conversation_id"] or "", fields["state"])
+    return fields
 
 
 def cursor_key(record: CursorRecord) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from connector.errors import RejectedError, RetryableError
@@ -126,8 +126,25 @@ class Publisher(Protocol):
         ...
 
 
-class CursorStore(Protocol):
-    """Where the poller left off."""
+class Claims(Protocol):
+    """Which partitions of cursors this process still holds, by their newest claim."""
+
+    def held(self) -> Collection[int]:
+        """Those loaded here and not released, on which no newer claim of another process was seen yet."""
+        ...
+
+    async def catch_up(self) -> None:
+        """
+        Return once every claim that was acknowledged before this call is known to ``held``.
+
+        Raises:
+            RetryableError: the claims cannot be read now.
+        """
+        ...
+
+
+class CursorStore(Claims, Protocol):
+    """Where the poller left off, and whether it is still the one who may say so."""
 
     async def load(self, partition: int) -> Sequence[CursorRecord]:
         """
@@ -136,9 +153,15 @@ class CursorStore(Protocol):
         What any process was acknowledged before this call is in the answer.
 
         Raises:
-            RetryableError: nothing is claimed; call again.
+            RetryableError: call again.
         """
         ...
+
+    def release(self, partition: int) -> None:
+        """Hold a partition no more."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class Listener(Protocol):

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 import structlog
 
 from connector.clock import Deadline
+from connector.engine.crew import Crew
+from connector.engine.guard import Guard
 from connector.engine.poller import PagePoller, PollerTools
+from connector.engine.tasks import Tasks
 from connector.errors import RetryableError, UnauthorizedError
 from connector.leaving import unless
 from connector.model import CursorRecord, Page, Partition, Turn
@@ -31,36 +34,50 @@ class Source(Generic[Step]):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: between two looks at the list of pages, and for a hand-over."""
+    """
+    Seconds: between two looks at the list of pages, and for a hand-over.
+
+    ``reclaim``: after another process claimed a partition, until we claim it again if the group still
+    says that it is ours. Longer than a member needs to learn that it is none, or two would take turns.
+    """
 
     pages_interval: float
     drain: float
+    reclaim: float = 20.0
 
 
 class Fleet(Generic[Step]):
     """
     Runs a poller for every page of the partitions it owns; a Listener of its consumer.
 
-    The assignment of the topic of pages *is* the map of pages to processes.
+    The assignment of the topic of pages *is* the map of pages to processes. A turn of the loop costs the
+    same however many pages there are.
     """
 
     def __init__(self, consumer: Consumer, source: Source[Step], tools: PollerTools, pace: Pace) -> None:
-        self.pollers: dict[str, PagePoller[Step]] = {}
         self.beat = tools.clock.monotonic()
         self.ready = False
+        self.left_out = 0
         self._consumer = consumer
         self._source = source
         self._tools = tools
         self._pace = pace
-        self._pages: Mapping[str, Page] = {}
+        self._guard = Guard(source.cursors, tools.clock, tools.backoff)
+        self._crew = Crew(tools, self._guard, source.open)
+        self._pages: dict[int, list[Page]] = {}
+        self._known: frozenset[str] = frozenset()
         self._listed = asyncio.Event()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._states: dict[int, dict[str, list[CursorRecord]]] = {}
+        self._loads = Tasks()
         self._loading: dict[int, asyncio.Task[None]] = {}
         self._announced: set[Page] = set()
-        self._once = False
         self._opened: set[str] = set()
-        self.left_out = 0
+        self._once = False
+
+    @property
+    def pollers(self) -> Mapping[str, PagePoller[Step]]:
+        """Those that read now, by their page's id."""
+        return self._crew.pollers
 
     async def run(self, stop: asyncio.Event, *, once: bool = False) -> None:
         """
@@ -71,38 +88,61 @@ class Fleet(Generic[Step]):
         """
         self._once = once
         await self._consumer.start(self)
-        listing = asyncio.create_task(self._keep_listing(stop))
+        beside = Tasks()
+        listing = beside.start(self._keep_listing(stop), "list of pages")
         try:
             while not stop.is_set() and not (once and self._finished()):
                 await self._consumer.poll(Turn())
                 self.beat = self._tools.clock.monotonic()
-                self._raise_failures(listing)
+                self._guard.turn()
+                await self._stand_down(self._states.keys() - self._source.cursors.held())
+                for part in (beside, self._loads, self._crew):
+                    part.raise_failure()
         finally:
             self.ready = False
-            self.left_out = sum((p.parked is not None) + p.reader.holes for p in self.pollers.values())
+            self.left_out = self._crew.left_out()
             listing.cancel()
             await asyncio.gather(listing, return_exceptions=True)
             await self._consumer.close()
+            await self._source.cursors.close()
 
     async def assigned(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
-            self._loading[partition.number] = asyncio.create_task(self._take_over(partition.number))
+            self._begin(partition.number, self._take_over(partition.number))
         self._note("assigned", partitions)
         self.ready = True
 
     async def revoked(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        await self._leave(partitions, Deadline.after(self._tools.clock, self._pace.drain))
+        await self._leave({p.number for p in partitions}, self._pace.drain)
         self._note("revoked", partitions)
         return {}
 
     async def lost(self, partitions: Sequence[Partition]) -> None:
-        await self._leave(partitions, Deadline.after(self._tools.clock, 0.0))
+        await self._leave({p.number for p in partitions}, 0.0)
         self._note("lost", partitions)
+
+    async def _stand_down(self, numbers: Collection[int]) -> None:
+        """Stop at once what another process has claimed; and if it is ours all the same, come back later."""
+        for number in numbers:
+            log.warning("partition claimed by another process", partition=number)
+            self._tools.metrics.count(OWNERSHIP, "claimed by another")
+            await self._leave({number}, 0.0)
+            self._begin(number, self._come_back(number))
+
+    async def _come_back(self, number: int) -> None:
+        # A process that lost the partition just before it wrote its claim has stopped us, and will not
+        # read. If we are the one who lost it, we are told, and this ends, before we claim again.
+        await self._tools.clock.sleep(self._pace.reclaim)
+        log.info("partition claimed again", partition=number)
+        await self._take_over(number)
+
+    def _begin(self, number: int, work: Coroutine[Any, Any, None]) -> None:
+        self._loading[number] = self._loads.start(work, f"partition {number}")
 
     async def _take_over(self, number: int) -> None:
         await self._load(number)
         await self._listed.wait()
-        await self._open_pages()
+        await self._open_pages([number])
 
     async def _load(self, number: int) -> None:
         """Read where the pages of a partition stand, as of now: an old reading would do work again."""
@@ -118,17 +158,20 @@ class Fleet(Generic[Step]):
                 await self._tools.clock.sleep(self._tools.backoff.wait(tries, problem))
         if tenure is None or self._loading.get(number) is not tenure:
             # Handed over meanwhile: its pages must not be opened here any more.
+            if number not in self._loading:
+                self._source.cursors.release(number)
             return
         states: dict[str, list[CursorRecord]] = defaultdict(list)
         for record in records:
-            states[record.page_id].append(record)
+            if record.page_id not in self.pollers:
+                states[record.page_id].append(record)
         self._states[number] = states
 
     async def _keep_listing(self, stop: asyncio.Event) -> None:
         tries = 0
         while not stop.is_set():
             try:
-                self._pages = {page.id: page for page in await self._source.directory.pages()}
+                self._place(await self._source.directory.pages())
             except (RetryableError, UnauthorizedError) as problem:
                 if isinstance(problem, UnauthorizedError) and not self._listed.is_set():
                     raise
@@ -139,58 +182,54 @@ class Fleet(Generic[Step]):
             tries = 0
             self._listed.set()
             await self._close_absent()
-            await self._open_pages()
+            await self._open_pages(self._states)
             await unless(stop, self._tools.clock.sleep(self._pace.pages_interval))
 
-    async def _open_pages(self) -> None:
-        mine = [page for page in self._pages.values() if self._source.partition_of(page.id) in self._states]
-        new = [page for page in mine if page not in self._announced]
+    def _place(self, pages: Sequence[Page]) -> None:
+        placed: dict[int, list[Page]] = defaultdict(list)
+        for page in pages:
+            placed[self._source.partition_of(page.id)].append(page)
+        self._pages, self._known = placed, frozenset(page.id for page in pages)
+
+    async def _open_pages(self, numbers: Collection[int]) -> None:
+        mine = [(number, page) for number in numbers for page in self._pages.get(number, ())]
+        await self._announce([page for _, page in mine if page not in self._announced])
+        for number, page in mine:
+            if page.id in self._opened and page.id not in self.pollers:
+                await self._load(number)
+            self._open(number, page)
+
+    async def _announce(self, pages: Sequence[Page]) -> None:
         try:
-            await self._tools.publisher.announce(new)
-            self._announced |= set(new)
+            await self._tools.publisher.announce(pages)
+            self._announced |= set(pages)
         except RetryableError as problem:
             # The next look at the list announces them; reading them need not wait for it.
             log.warning("pages not announced", problem=str(problem))
-        for page in mine:
-            if page.id in self._opened and page.id not in self.pollers:
-                await self._load(self._source.partition_of(page.id))
-            self._open(page)
 
-    def _open(self, page: Page) -> None:
-        states = self._states.get(self._source.partition_of(page.id))
-        if states is None or page.id in self.pollers:
-            return
-        reader = self._source.open(page, states.pop(page.id, []))
-        poller = self.pollers[page.id] = PagePoller(page.id, reader, self._tools)
-        self._tasks[page.id] = asyncio.create_task(poller.run(once=self._once), name=f"page {page.id}")
-        self._opened.add(page.id)
+    def _open(self, number: int, page: Page) -> None:
+        states = self._states.get(number)
+        if states is not None and page.id not in self.pollers:
+            self._crew.start(page, number, states.pop(page.id, []), once=self._once)
+            self._opened.add(page.id)
 
     async def _close_absent(self) -> None:
-        gone = [page_id for page_id in self.pollers if page_id not in self._pages]
+        gone = [page_id for page_id in self.pollers if page_id not in self._known]
         if gone:
             log.warning("pages gone from the list", pages=gone)
-            await self._stop(gone, Deadline.after(self._tools.clock, self._pace.drain))
+            await self._crew.stop(gone, Deadline.after(self._tools.clock, self._pace.drain))
 
-    async def _leave(self, partitions: Sequence[Partition], deadline: Deadline) -> None:
-        numbers = {partition.number for partition in partitions}
+    async def _leave(self, numbers: Collection[int], seconds: float) -> None:
+        deadline = Deadline.after(self._tools.clock, seconds)
         for number in numbers:
             if (loading := self._loading.pop(number, None)) is not None:
                 loading.cancel()
             self._states.pop(number, None)
-        self._opened = {
-            page_id for page_id in self._opened if self._source.partition_of(page_id) not in numbers
-        }
-        await self._stop([p for p in self.pollers if self._source.partition_of(p) in numbers], deadline)
-
-    async def _stop(self, page_ids: Sequence[str], deadline: Deadline) -> None:
-        await asyncio.gather(*(self.pollers[page_id].drain(deadline) for page_id in page_ids))
-        # A page may leave the list while its partition is handed over: whoever comes first ends it.
-        tasks = [self._tasks.pop(page_id) for page_id in page_ids if page_id in self._tasks]
-        for task in tasks:
-            task.cancel()
-        for page_id in page_ids:
-            self.pollers.pop(page_id, None)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        theirs = {page_id for page_id in self._opened if self._source.partition_of(page_id) in numbers}
+        self._opened -= theirs
+        await self._crew.stop([page_id for page_id in self.pollers if page_id in theirs], deadline)
+        for number in numbers:
+            self._source.cursors.release(number)
 
     def _wait(self, tries: int, problem: RetryableError | UnauthorizedError) -> float:
         if isinstance(problem, UnauthorizedError):
@@ -199,13 +238,7 @@ class Fleet(Generic[Step]):
         return self._tools.backoff.wait(tries, problem)
 
     def _finished(self) -> bool:
-        loaded = self.ready and all(task.done() for task in self._loading.values())
-        return loaded and self._listed.is_set() and all(task.done() for task in self._tasks.values())
-
-    def _raise_failures(self, listing: asyncio.Task[None]) -> None:
-        for task in (listing, *self._tasks.values(), *self._loading.values()):
-            if task.done() and not task.cancelled():
-                task.result()
+        return self.ready and self._listed.is_set() and self._loads.idle and self._crew.idle
 
     def _note(self, change: str, partitions: Sequence[Partition]) -> None:
         self._tools.metrics.count(OWNERSHIP, change, by=len(partitions))

@@ -9,16 +9,23 @@ import structlog
 
 from connector.clock import Clock, Deadline
 from connector.engine.backoff import Backoff
+from connector.engine.parking import Parking
 from connector.errors import ParkedError, RetryableError
 from connector.leaving import unless
 from connector.model import SourceBatch
 from connector.ports import DeadLetters, PageReader, Publisher, Step
 from connector.telemetry import PUBLISHED, REJECTED_AT_SOURCE, STEPS_FAILED, Metrics
 
-PARKED_SECONDS = 300.0
 IDLE_SECONDS = 1.0  # a reader that names no moment is asked again after this
 
+Holds = Callable[[asyncio.Event], Awaitable[bool]]
+
 log = structlog.get_logger("connector.poller")
+
+
+async def always(_leaving: asyncio.Event) -> bool:
+    """For a page that nobody else can own."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +41,37 @@ class PollerTools:
 
 
 class PagePoller(Generic[Step]):
-    """Reads one page until told to leave. ``parked`` holds what a person must do, if anything."""
+    """Reads one page until told to leave. ``parking`` holds what a person must do, if anything."""
 
-    def __init__(self, page_id: str, reader: PageReader[Step], tools: PollerTools) -> None:
+    def __init__(
+        self, page_id: str, reader: PageReader[Step], tools: PollerTools, holds: Holds = always
+    ) -> None:
+        """``holds``: whether the page's partition is still ours to write for; asked before each write."""
         self.page_id = page_id
         self.reader = reader
-        self.parked: str | None = None
+        self.parking = Parking()
         self._tools = tools
+        self._holds = holds
         self._running: set[asyncio.Task[None]] = set()
         self._failures = 0
         self._not_before = 0.0
         self._leaving = asyncio.Event()
         self._news = asyncio.Event()
 
+    @property
+    def parked(self) -> str | None:
+        """What a person must do before the page can be read."""
+        return self.parking.action
+
+    @property
+    def _lanes(self) -> int:
+        return self._tools.lanes if self.parked is None else 1
+
     async def run(self, *, once: bool = False) -> None:
         """
         Poll until ``drain``; with ``once`` until one whole pass is saved, or the page is parked.
+
+        Ends, too, when the partition is no more ours to write for.
 
         Raises:
             FatalError: the process must stop.
@@ -69,17 +91,25 @@ class PagePoller(Generic[Step]):
 
     async def drain(self, deadline: Deadline) -> None:
         """Begin no further call; let those under way be published and saved until the deadline."""
-        self._leaving.set()
-        self._news.set()
+        self._leave()
         if self._running:
             await asyncio.wait(self._running, timeout=deadline.left())
+
+    def hint(self) -> None:
+        """Somebody says that the page has changed: it is worth a look, at once if its reader thinks so."""
+        self.reader.hint(self._tools.clock.monotonic())
+        self._news.set()
+
+    def _leave(self) -> None:
+        self._leaving.set()
+        self._news.set()
 
     def _finished(self) -> bool:
         return not self._running and (self.reader.caught_up or self.parked is not None)
 
     def _start_steps(self) -> None:
         now = self._tools.clock.monotonic()
-        while now >= self._not_before and len(self._running) < self._tools.lanes:
+        while now >= self._not_before and len(self._running) < self._lanes:
             step = self.reader.next_step(now)
             if step is None:
                 return
@@ -100,7 +130,7 @@ class PagePoller(Generic[Step]):
     async def _wait(self) -> None:
         """Until a step ends, the next one is due, or we leave: whichever comes first."""
         due = self.reader.wake_at()
-        if len(self._running) >= self._tools.lanes or (due is None and self._running):
+        if len(self._running) >= self._lanes or (due is None and self._running):
             await self._news.wait()
             return
         now = self._tools.clock.monotonic()
@@ -108,6 +138,7 @@ class PagePoller(Generic[Step]):
         await unless(self._news, self._tools.clock.sleep(due - now))
 
     async def _step(self, step: Step) -> None:
+        term = self.parking.term
         try:
             batch = await self.reader.read(step, self._leaving)
         except RetryableError as problem:
@@ -119,14 +150,13 @@ class PagePoller(Generic[Step]):
                 log.warning("step repeated", page=self.page_id, tries=self._failures, problem=str(problem))
             self._hold(step, self._tools.backoff.wait(self._failures, problem))
         except ParkedError as problem:
-            if self.parked is None:
+            if self.parking.refused(term, problem.action, self._tools.clock.epoch_ms()):
                 log.warning("page parked", page=self.page_id, problem=str(problem), action=problem.action)
-            self.parked = problem.action
-            self._hold(step, PARKED_SECONDS)
+            self._hold(step, self.parking.wait)
         else:
-            if self.parked is not None:
+            if batch.asked and self.parking.answered(term):
                 log.info("page no longer parked", page=self.page_id)
-            self._failures, self.parked = 0, None
+            self._failures = 0
             # The line that moves the position stands right behind the line that earned it.
             if await self._publish(batch):
                 self.reader.saved(step)
@@ -160,7 +190,7 @@ class PagePoller(Generic[Step]):
 
     async def _acknowledged(self, produce: Callable[[], Awaitable[None]]) -> bool:
         tries = 0
-        while True:
+        while await self._may_write():
             try:
                 await produce()
             except RetryableError as problem:
@@ -171,3 +201,12 @@ class PagePoller(Generic[Step]):
                     return False
             else:
                 return True
+        return False
+
+    async def _may_write(self) -> bool:
+        # Another process may have claimed the partition while we waited, or while this process stood
+        # still: what we publish behind its claim could put an older snapshot over a newer one.
+        if await self._holds(self._leaving):
+            return True
+        self._leave()
+        return False

@@ -5,9 +5,11 @@ import asyncio
 from connector.kafka.partitioner import partition_of
 from connector.model import CursorRecord, Partition
 from tests.fakes.sides import PARTITIONS, Side
+from tests.services.waiting import wait_until_async
 
 PAGE = "p1"
 HOME = partition_of(PAGE, PARTITIONS)
+OTHER = (HOME + 1) % PARTITIONS
 
 
 def page(state: bytes) -> CursorRecord:
@@ -95,3 +97,73 @@ async def test_a_cursor_that_cannot_be_read_is_as_good_as_none(side: Side) -> No
     await poster.save([page(b"1"), conversation("a", b"1")])
     await side.put(Partition(side.topics.cursors, HOME), b"p1\0a", b"junk")
     assert list(await cursors.load(HOME)) == [page(b"1")]
+
+
+async def test_what_was_loaded_is_held_until_another_process_loads_it(side: Side) -> None:
+    _, first = side.poster()
+    _, second = side.poster()
+    await first.load(HOME)
+    await first.load(OTHER)
+    await first.catch_up()
+    assert set(first.held()) == {HOME, OTHER}
+    await second.load(HOME)
+    await first.catch_up()
+    assert set(first.held()) == {OTHER}
+    assert set(second.held()) == {HOME}
+
+
+async def test_a_newer_claim_is_noticed_without_asking(side: Side) -> None:
+    _, first = side.poster()
+    _, second = side.poster()
+    await first.load(HOME)
+    await second.load(HOME)
+    await wait_until_async(lambda: not first.held(), timeout=30, what="the old owner to notice")
+
+
+async def test_what_others_save_is_no_claim(side: Side) -> None:
+    _, first = side.poster()
+    other, _ = side.poster()
+    await first.load(HOME)
+    await other.save([page(b"1"), conversation("claim", b"1")])
+    await first.catch_up()
+    assert set(first.held()) == {HOME}
+
+
+async def test_claims_of_our_own_change_nothing_and_the_last_one_counts(side: Side) -> None:
+    _, first = side.poster()
+    _, second = side.poster()
+    for cursors in (first, first, second, first):
+        await cursors.load(HOME)
+    await first.catch_up()
+    await second.catch_up()
+    assert set(first.held()) == {HOME}
+    assert not second.held()
+
+
+async def test_what_is_released_is_held_no_more_and_can_be_loaded_again(side: Side) -> None:
+    _, cursors = side.poster()
+    await cursors.load(HOME)
+    cursors.release(HOME)
+    await cursors.catch_up()
+    assert not cursors.held()
+    await cursors.load(HOME)
+    await cursors.catch_up()
+    assert set(cursors.held()) == {HOME}
+
+
+async def test_a_claim_that_cannot_be_read_is_somebody_elses(side: Side) -> None:
+    _, cursors = side.poster()
+    await cursors.load(HOME)
+    await side.put(Partition(side.topics.cursors, HOME), b"claim", b"junk")
+    await cursors.catch_up()
+    assert not cursors.held()
+
+
+async def test_many_records_behind_a_claim_do_not_hide_the_next(side: Side) -> None:
+    poster, first = side.poster()
+    _, second = side.poster()
+    await first.load(HOME)
+    await poster.save([conversation(f"c{n}", bytes(50)) for n in range(3000)])
+    await second.load(HOME)
+    await first.catch_up()
+    assert not first.held()

@@ -3,13 +3,14 @@
 import asyncio
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connector.clock import Clock
 from connector.codec import (
     UndecodableError,
     cursor_key,
+    cursor_owner,
     decode_cursor,
     decode_event,
     encode_cursor,
@@ -307,6 +308,8 @@ class FakePublisher:
         self._failures: dict[str, list[Exception]] = defaultdict(list)
         self._crashes: set[str] = set()
         self._gates: dict[str, asyncio.Event] = {}
+        self._claims: dict[int, int] = {}
+        self.sight: float = 0.0  # seconds until a claim is seen by who watches; ``catch_up`` sees all
 
     def fail(self, call: str, times: int = 1, error: Exception | None = None) -> None:
         """Let the next ``times`` of ``call`` write only half of their records and raise."""
@@ -376,10 +379,37 @@ class FakePublisher:
 
     async def load(self, partition: int) -> Sequence[CursorRecord]:
         claimed = Partition(self._broker.topics.cursors, partition)
-        await self._deliver("load", [_Outgoing(claimed, b"claim", self._encoded(CursorRecord("", "", b"")))])
+        claim = _Outgoing(claimed, b"claim", self._encoded(CursorRecord("", "", b"")))
+        await self._deliver("load", [claim])
+        offsets = [at for at, stored in enumerate(self._broker.logs[claimed]) if stored.value == claim.value]
+        self._claims[partition] = offsets[-1]
         newest = {stored.key: stored.value for stored in self._broker.logs[claimed]}
         cursors = [_cursor(value) for value in newest.values()]
         return [cursor for cursor in cursors if cursor is not None and cursor.page_id]
+
+    def held(self) -> Collection[int]:
+        self._look(self._broker.clock.epoch_ms() - round(self.sight * 1000))
+        return frozenset(self._claims)
+
+    async def catch_up(self) -> None:
+        await self._deliver("catch_up", [])
+        self._look(self._broker.clock.epoch_ms())
+
+    def release(self, partition: int) -> None:
+        self._claims.pop(partition, None)
+
+    async def close(self) -> None:
+        self._claims.clear()
+
+    def _look(self, upto: float) -> None:
+        """Lose what others claimed behind us, as far as it was written up to a moment."""
+        for number in list(self._claims):
+            log = self._broker.logs[Partition(self._broker.topics.cursors, number)]
+            while (at := self._claims[number] + 1) < len(log) and log[at].timestamp <= upto:
+                self._claims[number] = at
+                if log[at].key == b"claim" and _owner(log[at].value) != self._owner:
+                    del self._claims[number]
+                    break
 
     def _encoded(self, cursor: CursorRecord) -> bytes:
         return encode_cursor(cursor, owner=self._owner, saved_at=self._broker.clock.epoch_ms())
@@ -402,6 +432,13 @@ class FakePublisher:
         if call in self._gates:
             await self._gates[call].wait()
         self.acknowledged.append((call, len(outgoing)))
+
+
+def _owner(value: bytes | None) -> str:
+    try:
+        return cursor_owner(value)
+    except UndecodableError:
+        return "nobody we know"
 
 
 def _cursor(value: bytes | None) -> CursorRecord | None:

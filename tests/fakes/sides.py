@@ -82,13 +82,15 @@ class FakeSide:
     def __init__(self) -> None:
         self.broker = FakeBroker(FakeClock(auto=True), partitions=PARTITIONS)
         self.topics = self.broker.topics
+        self._posters = 0
 
     def consumer(self, *, ends: bool = False, from_end: bool = False) -> ConsumerPort:
         topics = self.topics
         return FakeConsumer(self.broker, topics.sink_group, [topics.messages], ends=ends, from_end=from_end)
 
     def poster(self) -> tuple[Poster, CursorStore]:
-        publisher = FakePublisher(self.broker)
+        self._posters += 1
+        publisher = FakePublisher(self.broker, owner=f"poster {self._posters}")
         return publisher, publisher
 
     async def put(self, partition: Partition, key: bytes | None, value: bytes | None) -> int:
@@ -129,6 +131,7 @@ class KafkaSide:
             group_protocol=protocol,
         )
         self._producers: list[ProducerThread] = []
+        self._cursors: list[KafkaCursors] = []
         self._admin = kafka.admin()
 
     async def open(self) -> "KafkaSide":
@@ -161,7 +164,8 @@ class KafkaSide:
             SystemClock(),
         )
         config = reader_config(self._settings, self.topics)
-        return publisher, KafkaCursors(config, self.topics.cursors, publisher, SystemClock())
+        self._cursors.append(KafkaCursors(config, self.topics.cursors, publisher, SystemClock()))
+        return publisher, self._cursors[-1]
 
     async def put(self, partition: Partition, key: bytes | None, value: bytes | None) -> int:
         outgoing: Any = Outgoing(partition.topic, partition.number, key, value)  # type: ignore[arg-type]
@@ -180,6 +184,8 @@ class KafkaSide:
         pass
 
     async def close(self) -> None:
+        for cursors in self._cursors:
+            await cursors.close()
         for producer in self._producers:
             await producer.close(5.0)
 
