@@ -17,10 +17,11 @@ demo: $(VENV)/.runtime ## the whole connector on this machine, nothing else need
 	$(VENV)/bin/connector demo
 
 test: services lint ## every check and every test, the latter on a real Kafka and a real Redis
-	$(PY) -m pytest
+	$(PY) -m pytest -m "not integration" --numprocesses auto
+	$(PY) -m pytest -m integration
 
-check: lint ## all that needs no Kafka and no Redis: under two minutes
-	$(PY) -m pytest -m "not integration"
+check: lint ## all that needs no Kafka, no Redis and no thousands of seeds: under two minutes
+	$(PY) -m pytest -m "not integration and not seeds" --numprocesses auto
 
 lint: $(VENV)/.dev ## format, rules, types and layers
 	$(VENV)/bin/ruff format --check .
