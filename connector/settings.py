@@ -153,7 +153,12 @@ class SchemaRegistrySettings(Group):
 class PollerSettings(Group):
     """How the source is read."""
 
-    interval: float = Field(2.0, gt=0, description="seconds between two live scans of a page")
+    interval: float = Field(
+        1.0, gt=0, description="seconds between two live scans of a page where much is going on"
+    )
+    interval_max: float = Field(
+        8.0, gt=0, description="seconds within which every page is scanned, however quiet it is"
+    )
     overlap: float = Field(
         60.0, ge=0, description="seconds behind the watermark that a live scan reads again"
     )

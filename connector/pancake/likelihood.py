@@ -19,13 +19,14 @@ from connector.pancake.bucket import Bucket
 HOURS = 24
 VIETNAM = 7 * 3600  # seconds ahead of UTC, all year
 BUSY = 1 / 15  # changes a second; a page as busy as that is scanned at the fastest
-ECHO = 0.6  # the share of changes that are drawn by another one shortly before
+ECHO = 0.7  # the share of changes that are drawn by another one shortly before
 ECHO_SECONDS = 90.0
 PRIOR_RATE = 1 / 150  # changes a second of a page nothing is known of: 4,000 a day over six pages
 PRIOR_SECONDS = 1800.0  # how long a page is watched until its own rate weighs as much
 HOUR_SECONDS = 2 * 3600.0  # how long one hour of the day is watched until it weighs as much as the rest
 FADES = 0.5 ** (1 / (7 * HOURS))  # per hour: what was learnt a week ago counts half
 LOOKS = 2  # scans that a hint brings forward: the list may lag behind the webhook
+AT_ONCE = 1 / 4  # of the fastest pace: the first of them
 HINTS, HINT_SECONDS = 5, 20.0  # wrong hints that are believed at once, and how often one more
 
 
@@ -79,6 +80,8 @@ class Likelihood:
 
     def due_at(self, last_scan_at: float, now: float) -> float:
         """When the next live scan is worth its call; may lie behind ``now``."""
+        if self._looks == LOOKS:
+            return last_scan_at + self._fastest * AT_ONCE
         return last_scan_at + (self._fastest if self._looks else self._wait(self.rate(now)))
 
     def rate(self, now: float) -> float:

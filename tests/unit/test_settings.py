@@ -111,6 +111,7 @@ WRONG = {
                    "redis://host:port/", "redis://:CANARY-3e81@", "rediss:CANARY-3e81"],
     "SCHEMA_REGISTRY__URL": ["http://registry:8081"],
     "POLLER__INTERVAL": ["0", "-1", "often", "nan", "inf"],
+    "POLLER__INTERVAL_MAX": ["0", "seldom"],
     "POLLER__OVERLAP": ["-1", "inf"],
     "POLLER__LANES": ["0", "65"],
     "POLLER__DRAIN": ["0", "16"],
