@@ -156,6 +156,7 @@ def build_poller(parts: Base, *, once: bool = False) -> Fleet[ScanStep]:
     source: Source[ScanStep] = Source(
         account,
         KafkaCursors(reader_config(settings.kafka, topics), topics.cursors, parts.publisher, clock),
+        parts.publisher,
         lambda page_id: partition_of(page_id, count),
         open_page,
     )

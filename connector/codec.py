@@ -186,9 +186,23 @@ def encode_page(page: Page, *, observed_at: int) -> bytes:
     )
 
 
+def decode_page(value: bytes | None) -> Page:
+    """The page in a Kafka value. Raises UndecodableError."""
+    name, fields = _decode(value)
+    if name != "page.v1":
+        raise UndecodableError("unknown_schema", f"a {name} is no page")
+    return Page(fields["page_id"], fields["username"], fields["name"] or "", fields["platform"] or "")
+
+
 def hint_key(page_id: str) -> bytes:
     """The Kafka key of a hint: beside its page's record, so that compaction keeps both."""
     return f"{page_id}\0hint".encode()
+
+
+def hinted_page(key: bytes | None) -> str | None:
+    """The page that a record of the topic of pages hints at; None when it is no hint."""
+    page_id, _, what = (key or b"").partition(b"\0")
+    return page_id.decode(errors="replace") if what == b"hint" else None
 
 
 def encode_hint(page_id: str, *, hinted_at: int) -> bytes:

@@ -12,6 +12,7 @@ from connector.model import (
     DeadLetter,
     Event,
     Page,
+    PageStatus,
     Partition,
     Polled,
     Scope,
@@ -123,6 +124,18 @@ class Publisher(Protocol):
 
     async def save(self, cursors: Sequence[CursorRecord]) -> None:
         """Return once they would survive ``kill -9``. Raises as ``publish``."""
+        ...
+
+
+class Notices(Protocol):
+    """What processes tell each other of pages; few records, beside those that name the pages."""
+
+    async def hint(self, page_id: str) -> None:
+        """Tell a page's owner that it has changed. Raises as ``Publisher.publish``."""
+        ...
+
+    async def report(self, statuses: Sequence[PageStatus]) -> None:
+        """Tell how pages stand; who says so, this adds. Raises as ``Publisher.publish``."""
         ...
 
 

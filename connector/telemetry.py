@@ -41,6 +41,7 @@ DELIVERED = Metric(
 WRITES = Metric("sink.writes", "How many writes did they take? Events per write is the figure.", ("topic",))
 REFUSALS = Metric("sink.refusals", "How many writes were refused for what is in them?", ("topic",))
 RETRIES = Metric("sink.retries", "How often must a write be repeated?", ("topic",))
+PASSES = Metric("source.passes", "Do scans of the pages come through?")
 DEAD_LETTERS = Metric("dead_letters", "What is shelved, and why?", ("reason",))
 HOOKS = Metric("hooks", "Do webhooks come, and are they worth a look?", ("outcome",))
 OWNERSHIP = Metric("ownership.changes", "Does the group settle?", ("change",))
@@ -49,6 +50,7 @@ COUNTERS: Final = (
     PUBLISHED,
     REJECTED_AT_SOURCE,
     STEPS_FAILED,
+    PASSES,
     CALLS,
     CONSUMED,
     DELIVERED,
@@ -59,9 +61,17 @@ COUNTERS: Final = (
     HOOKS,
     OWNERSHIP,
 )
+PAGES_OWNED = Metric("pages.owned", "How many pages does this process read?")
+PAGES_PARKED = Metric("pages.parked", "How many of them wait for a person?")
+PAGES_HOLES = Metric("pages.holes", "How many known gaps do they have?")
+PAGES_UNPROVED = Metric("pages.unproved.seconds", "How long ago was the one that is furthest behind proved?")
+GAUGES: Final = (PAGES_OWNED, PAGES_PARKED, PAGES_HOLES, PAGES_UNPROVED)
 CALL_SECONDS = Metric("http.call.duration", "How long does a call take, without its wait?", ("api", "route"))
 FRESHNESS_SECONDS = Metric("freshness", "How old is an event when it is in the target?", ("topic",))
 HISTOGRAMS: Final = (CALL_SECONDS, FRESHNESS_SECONDS)
+
+
+Reading = Callable[[], Mapping[tuple[str, ...], float]]
 
 
 class Metrics:
@@ -77,6 +87,9 @@ class Metrics:
         meter = self._provider.get_meter("connector")
         for metric in COUNTERS:
             meter.create_observable_counter(metric.name, [self._observer(metric)], "", metric.question)
+        for metric in GAUGES:
+            meter.create_observable_gauge(metric.name, [self._reader(metric)], "", metric.question)
+        self._readings: dict[Metric, Reading] = {}
         self._histograms: dict[Metric, Histogram] = {
             metric: meter.create_histogram(metric.name, "s", metric.question) for metric in HISTOGRAMS
         }
@@ -98,6 +111,21 @@ class Metrics:
             ]
 
         return observe
+
+    def watch(self, metric: Metric, reading: Reading) -> None:
+        """Let a gauge be read whenever somebody asks: a value for each set of its labels."""
+        self._readings[metric] = reading
+
+    def _reader(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def read(_options: CallbackOptions) -> Iterable[Observation]:
+            reading = self._readings.get(metric)
+            values = {} if reading is None else reading()
+            return [
+                Observation(value, dict(zip(metric.labels, labels, strict=True)))
+                for labels, value in values.items()
+            ]
+
+        return read
 
     def observe(self, metric: Metric, seconds: float, *labels: str) -> None:
         """Put one duration into a histogram."""

@@ -11,12 +11,14 @@ import structlog
 from connector.clock import Deadline
 from connector.engine.crew import Crew
 from connector.engine.guard import Guard
+from connector.engine.hearing import Hearing
 from connector.engine.poller import PagePoller, PollerTools
+from connector.engine.standing import Standing
 from connector.engine.tasks import Tasks
 from connector.errors import RetryableError, UnauthorizedError
 from connector.leaving import unless
 from connector.model import CursorRecord, Page, Partition, Turn
-from connector.ports import Consumer, CursorStore, PageDirectory, PageReader, Step
+from connector.ports import Consumer, CursorStore, Notices, PageDirectory, PageReader, Step
 from connector.telemetry import OWNERSHIP
 
 log = structlog.get_logger("connector.poller")
@@ -24,10 +26,11 @@ log = structlog.get_logger("connector.poller")
 
 @dataclass(frozen=True, slots=True)
 class Source(Generic[Step]):
-    """How pages are found, placed and read."""
+    """How pages are found, placed, read and told of."""
 
     directory: PageDirectory
     cursors: CursorStore
+    notices: Notices
     partition_of: Callable[[str], int]
     open: Callable[[Page, Sequence[CursorRecord]], PageReader[Step]]
 
@@ -64,6 +67,9 @@ class Fleet(Generic[Step]):
         self._pace = pace
         self._guard = Guard(source.cursors, tools.clock, tools.backoff)
         self._crew = Crew(tools, self._guard, source.open)
+        self._beside = Tasks()
+        self.hints = Hearing(self._crew.pollers, lambda: self._known, source.notices, self._beside)
+        self._standing = Standing(self._crew.pollers, source.notices, tools.clock, tools.metrics)
         self._pages: dict[int, list[Page]] = {}
         self._known: frozenset[str] = frozenset()
         self._listed = asyncio.Event()
@@ -88,21 +94,23 @@ class Fleet(Generic[Step]):
         """
         self._once = once
         await self._consumer.start(self)
-        beside = Tasks()
-        listing = beside.start(self._keep_listing(stop), "list of pages")
+        self._beside.start(self._keep_listing(stop), "list of pages")
+        self._beside.start(self._standing.keep(), "how pages stand")
         try:
             while not stop.is_set() and not (once and self._finished()):
-                await self._consumer.poll(Turn())
+                polled = await self._consumer.poll(Turn())
                 self.beat = self._tools.clock.monotonic()
                 self._guard.turn()
                 await self._stand_down(self._states.keys() - self._source.cursors.held())
-                for part in (beside, self._loads, self._crew):
+                self.hints.hear(polled.records)
+                for part in (self._beside, self._loads, self._crew):
                     part.raise_failure()
+            if once:
+                await self._standing.report()
         finally:
             self.ready = False
             self.left_out = self._crew.left_out()
-            listing.cancel()
-            await asyncio.gather(listing, return_exceptions=True)
+            await self._beside.cancel()
             await self._consumer.close()
             await self._source.cursors.close()
 

@@ -14,7 +14,7 @@ from connector.errors import ParkedError, RetryableError
 from connector.leaving import unless
 from connector.model import SourceBatch
 from connector.ports import DeadLetters, PageReader, Publisher, Step
-from connector.telemetry import PUBLISHED, REJECTED_AT_SOURCE, STEPS_FAILED, Metrics
+from connector.telemetry import PASSES, PUBLISHED, REJECTED_AT_SOURCE, STEPS_FAILED, Metrics
 
 IDLE_SECONDS = 1.0  # a reader that names no moment is asked again after this
 
@@ -159,7 +159,14 @@ class PagePoller(Generic[Step]):
             self._failures = 0
             # The line that moves the position stands right behind the line that earned it.
             if await self._publish(batch):
-                self.reader.saved(step)
+                self._saved(step, asked=batch.asked)
+
+    def _saved(self, step: Step, *, asked: bool) -> None:
+        proved = 0 if asked else self.reader.completeness.proved_until
+        self.reader.saved(step)
+        # A step that asks nothing moves the page's position: with the last of a scan, what is proved moves.
+        if not asked and self.reader.completeness.proved_until > proved:
+            self._tools.metrics.count(PASSES)
 
     def _hold(self, step: Step, seconds: float) -> None:
         now = self._tools.clock.monotonic()

@@ -29,6 +29,13 @@ class Tasks:
         if failure is not None:
             raise failure
 
+    async def cancel(self) -> None:
+        """End all of them."""
+        tasks = list(self._running)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled():

@@ -33,8 +33,11 @@ class KafkaConsumer:
     """
 
     def __init__(self, config: Mapping[str, Any], topics: Sequence[str], *, from_end: bool = False) -> None:
-        """``from_end``: only ownership matters; start at the end and stay paused."""
+        """``from_end``: ownership matters, and what comes from now on; nothing of it is committed."""
         self._config = dict(config)
+        if from_end:
+            # An end that moved back (a leader was lost) is no loss to one who reads only what is new.
+            self._config["auto.offset.reset"] = "latest"
         self._topics = list(topics)
         self._from_end = from_end
         self._thread = ClientThread("kafka-consumer")
@@ -122,7 +125,7 @@ class KafkaConsumer:
             if starts:
                 # The client remembers a pause beyond the loss of its partition: one that comes back
                 # would never be read again.
-                (client.pause if self._from_end else client.resume)(starts)
+                client.resume(starts)
             self._ask(self._listener.assigned(partitions))
         except (ConnectorError, KafkaException) as problem:
             self._fail(problem, "taking over partitions")

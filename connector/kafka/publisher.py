@@ -5,7 +5,7 @@ import queue
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -17,14 +17,18 @@ from connector.codec import (
     encode_cursor,
     encode_dead_letter,
     encode_event,
+    encode_hint,
     encode_page,
+    encode_status,
     event_key,
+    hint_key,
+    status_key,
 )
 from connector.errors import ConnectorError, ContractError, UnavailableError
 from connector.kafka.config import Topics
 from connector.kafka.faults import reaction
 from connector.kafka.partitioner import partition_of
-from connector.model import CursorRecord, DeadLetter, Event, Kind, Page
+from connector.model import CursorRecord, DeadLetter, Event, Kind, Page, PageStatus
 
 log = structlog.get_logger("connector.kafka")
 
@@ -195,13 +199,22 @@ class KafkaPublisher:
         now = self._clock.epoch_ms()
         await self._producer.deliver(
             [
-                Outgoing(
-                    self._topics.pages,
-                    partition_of(page.id, self._partitions[self._topics.pages]),
-                    page.id.encode(),
-                    encode_page(page, observed_at=now),
-                )
+                self._beside_page(page.id, page.id.encode(), encode_page(page, observed_at=now))
                 for page in pages
+            ]
+        )
+
+    async def hint(self, page_id: str) -> None:
+        value = encode_hint(page_id, hinted_at=self._clock.epoch_ms())
+        await self._producer.deliver([self._beside_page(page_id, hint_key(page_id), value)])
+
+    async def report(self, statuses: Sequence[PageStatus]) -> None:
+        own = [replace(status, owner=self.owner) for status in statuses]
+        ids = [status.completeness.page_id for status in own]
+        await self._producer.deliver(
+            [
+                self._beside_page(page_id, status_key(page_id), encode_status(status))
+                for page_id, status in zip(ids, own, strict=True)
             ]
         )
 
@@ -222,6 +235,10 @@ class KafkaPublisher:
         topic = self._topics.conversations if event.kind is Kind.CONVERSATION else self._topics.messages
         partition = partition_of(event.conversation_id, self._partitions[topic])
         return Outgoing(topic, partition, event_key(event), encode_event(event))
+
+    def _beside_page(self, page_id: str, key: bytes, value: bytes) -> Outgoing:
+        topic = self._topics.pages
+        return Outgoing(topic, partition_of(page_id, self._partitions[topic]), key, value)
 
     def _cursor(self, cursor: CursorRecord) -> Outgoing:
         topic = self._topics.cursors

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from connector.codec import decode_event, event_key
+from connector.codec import decode_event, decode_hint, decode_status, event_key, hinted_page
 from connector.kafka.partitioner import partition_of
-from connector.model import Page
+from connector.model import Completeness, Page, PageStatus
 from tests.fakes.events import message, snapshot
 from tests.fakes.sides import PARTITIONS, Side
 
@@ -80,3 +80,21 @@ async def test_a_large_event_passes(side: Side) -> None:
     await poster.publish([large])
     (record,) = await side.lying(side.topics.messages)
     assert decode_event(record.value) == large
+
+
+async def test_hints_and_statuses_lie_beside_their_page_and_compaction_keeps_all_three(side: Side) -> None:
+    poster, _ = side.poster()
+    pages = [f"p{n}" for n in range(9)]
+    await poster.announce([Page(page, "name") for page in pages])
+    await poster.report([PageStatus(Completeness(page, 7), 1, "") for page in pages])
+    for page in pages:
+        await poster.hint(page)
+    lying = await side.lying(side.topics.pages)
+    assert len({record.key for record in lying}) == len(lying) == 3 * len(pages)
+    for record in lying:
+        assert record.partition == partition_of((record.key or b"").partition(b"\0")[0].decode(), PARTITIONS)
+    hinted = {hinted_page(record.key) for record in lying} - {None}
+    assert hinted == {decode_hint(r.value) for r in lying if hinted_page(r.key)} == set(pages)
+    told = [decode_status(record.value) for record in lying if (record.key or b"").endswith(b"\0status")]
+    assert {status.completeness for status in told} == {Completeness(page, 7) for page in pages}
+    assert len({status.owner for status in told} - {""}) == 1

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from connector.clock import Clock
 from connector.codec import (
@@ -16,8 +16,12 @@ from connector.codec import (
     encode_cursor,
     encode_dead_letter,
     encode_event,
+    encode_hint,
     encode_page,
+    encode_status,
     event_key,
+    hint_key,
+    status_key,
 )
 from connector.errors import ContractError, UnavailableError
 from connector.kafka.config import Topics
@@ -28,6 +32,7 @@ from connector.model import (
     Event,
     Kind,
     Page,
+    PageStatus,
     Partition,
     Polled,
     Problem,
@@ -247,8 +252,6 @@ class FakeConsumer:
             begin = self.group.committed.get(partition, self._broker.begins[partition])
             self._positions[partition] = end if self._from_end else begin
         self.owned |= given
-        if self._from_end:
-            self.paused |= given
         await self._listener.assigned(sorted(given, key=str))
 
     def _forget(self, partitions: set[Partition]) -> None:
@@ -348,6 +351,25 @@ class FakePublisher:
             [
                 _Outgoing(self._place(topic, page.id), page.id.encode(), encode_page(page, observed_at=now))
                 for page in pages
+            ],
+        )
+
+    async def hint(self, page_id: str) -> None:
+        value = encode_hint(page_id, hinted_at=self._broker.clock.epoch_ms())
+        place = self._place(self._broker.topics.pages, page_id)
+        await self._deliver("hint", [_Outgoing(place, hint_key(page_id), value)])
+
+    async def report(self, statuses: Sequence[PageStatus]) -> None:
+        topic = self._broker.topics.pages
+        await self._deliver(
+            "report",
+            [
+                _Outgoing(
+                    self._place(topic, status.completeness.page_id),
+                    status_key(status.completeness.page_id),
+                    encode_status(replace(status, owner=self._owner)),
+                )
+                for status in statuses
             ],
         )
 

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 from connector.errors import ParkedError, UnavailableError
 from connector.leaving import unless
-from connector.model import Completeness, CursorRecord, DeadLetter, Event, Page, Problem, SourceBatch
+from connector.model import (
+    Backfill,
+    Completeness,
+    CursorRecord,
+    DeadLetter,
+    Event,
+    Page,
+    Problem,
+    SourceBatch,
+)
 from tests.fakes.events import message
 
 REST_SECONDS = 30.0
@@ -29,6 +38,7 @@ class FakeSource:
         self.most_at_once: Counter[str] = Counter()
         self.opened: list[tuple[str, int]] = []
         self.rejecting: set[tuple[str, int]] = set()
+        self.settling: set[tuple[str, int]] = set()  # steps that ask nothing and prove the page
         self._problems: dict[tuple[str, int], list[Exception]] = defaultdict(list)
         self._gates: dict[tuple[str, int], asyncio.Event] = {}
         self._rations: dict[str, asyncio.Event] = {}
@@ -84,6 +94,7 @@ class FakeSource:
             events_of(page_id, step),
             (letter,) if where in self.rejecting else (),
             (CursorRecord(page_id, str(step), DONE),),
+            asked=where not in self.settling,
         )
 
 
@@ -98,6 +109,7 @@ class FakeReader:
     def __init__(self, source: FakeSource, page_id: str, done: set[int]) -> None:
         self.done = done
         self.holes = 0
+        self.proved_until = 0
         self.failures: list[tuple[int, float]] = []
         self.hints: list[float] = []
         self._source = source
@@ -115,7 +127,13 @@ class FakeReader:
 
     @property
     def completeness(self) -> Completeness:
-        return Completeness(self._page_id, holes_open=self.holes)
+        owed = len(self._pending) + len(self._out)
+        return Completeness(
+            self._page_id,
+            self.proved_until,
+            holes_open=self.holes,
+            backfill=Backfill(listed=self._source.steps[self._page_id], owed=owed),
+        )
 
     def hint(self, now: float) -> None:
         self.hints.append(now)
@@ -140,6 +158,7 @@ class FakeReader:
     def saved(self, step: int) -> None:
         self._out.discard(step)
         self.done.add(step)
+        self.proved_until += (self._page_id, step) in self._source.settling
 
     def failed(self, step: int, now: float) -> None:
         self._out.discard(step)

@@ -4,14 +4,14 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
-from connector.codec import decode_cursor, decode_dead_letter, decode_event
+from connector.codec import decode_cursor, decode_dead_letter, decode_event, decode_status
 from connector.engine.backoff import Backoff
 from connector.engine.fleet import Fleet, Pace, Source
 from connector.engine.poller import PollerTools
 from connector.kafka.partitioner import partition_of
-from connector.model import CursorRecord, DeadLetter, Event
+from connector.model import CursorRecord, DeadLetter, Event, PageStatus
 from connector.telemetry import Metrics
-from tests.fakes.broker import FakeBroker, FakeConsumer, FakePublisher
+from tests.fakes.broker import FakeBroker, FakeConsumer, FakePublisher, Stored
 from tests.fakes.clock import FakeClock
 from tests.fakes.pages import FakeDirectory, FakeSource
 
@@ -38,6 +38,7 @@ class PollerProcess:
         )
         source = Source(
             polling.directory,
+            self.publisher,
             self.publisher,
             lambda page_id: partition_of(page_id, polling.broker.count),
             polling.source.open,
@@ -115,6 +116,21 @@ class Polling:
         """Everything saved, claims left out."""
         read = [decode_cursor(stored.value) for stored in self.broker.records(self.broker.topics.cursors)]
         return [cursor for cursor in read if cursor.page_id]
+
+    @property
+    def announced(self) -> list[Stored]:
+        """The records that name pages."""
+        return [
+            stored
+            for stored in self.broker.records(self.broker.topics.pages)
+            if b"\0" not in (stored.key or b"")
+        ]
+
+    @property
+    def statuses(self) -> list[PageStatus]:
+        """What was said of how pages stand, in order."""
+        pages = self.broker.records(self.broker.topics.pages)
+        return [decode_status(stored.value) for stored in pages if (stored.key or b"").endswith(b"\0status")]
 
     @property
     def shelved(self) -> list[DeadLetter]:

@@ -16,7 +16,7 @@ from connector.kafka.publisher import KafkaPublisher, Outgoing, ProducerThread
 from connector.kafka.topics import create
 from connector.model import Partition, Polled, Record, Turn
 from connector.ports import Consumer as ConsumerPort
-from connector.ports import CursorStore, DeadLetters, Publisher
+from connector.ports import CursorStore, DeadLetters, Notices, Publisher
 from connector.settings import KafkaSettings
 from tests.fakes.broker import FakeBroker, FakeConsumer, FakePublisher
 from tests.fakes.clock import FakeClock
@@ -36,8 +36,8 @@ class Lying:
     value: bytes | None
 
 
-class Poster(Publisher, DeadLetters, Protocol):
-    """Both ports of whoever writes."""
+class Poster(Publisher, Notices, DeadLetters, Protocol):
+    """All ports of whoever writes."""
 
 
 class Side(Protocol):

@@ -10,7 +10,7 @@ import pytest
 from connector.folkform.answers import REJECTED
 from connector.kafka.config import Topics
 from connector.pancake.answers import PARKING, TOKEN_CODES
-from connector.telemetry import COUNTERS, HISTOGRAMS
+from connector.telemetry import COUNTERS, GAUGES, HISTOGRAMS
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "OPERATIONS.md").read_text("utf-8")
@@ -58,6 +58,7 @@ def test_every_reason_of_a_dead_letter_has_a_row() -> None:
 def test_every_metric_is_listed() -> None:
     names = [f"connector_{metric.name.replace('.', '_')}_total" for metric in COUNTERS]
     names += [f"connector_{metric.name.replace('.', '_')}_seconds" for metric in HISTOGRAMS]
+    names += [f"connector_{metric.name.replace('.', '_')}" for metric in GAUGES]
     assert not [name for name in names if name not in PAGE]
 
 

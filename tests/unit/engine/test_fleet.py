@@ -51,10 +51,10 @@ async def test_pages_are_announced_by_their_owner_and_not_at_every_look(poll: Bu
     polling = poll(partitions=2, p1=1, p2=1)
     polling.start()
     await polling.until(lambda: len(polling.cursors) == 2)
-    announced = polling.broker.records("pancake.pages")
+    announced = polling.announced
     assert {stored.key for stored in announced} == {b"p1", b"p2"}
     await polling.clock.advance(5 * PAGES_INTERVAL)
-    assert polling.broker.records("pancake.pages") == announced
+    assert polling.announced == announced
     assert polling.directory.looks > 4
 
 
@@ -63,8 +63,8 @@ async def test_a_page_that_cannot_be_announced_is_read_all_the_same_and_announce
     process = polling.start()
     process.publisher.fail("announce", times=3)
     await polling.until(lambda: polling.cursors, within=PAGES_INTERVAL / 2)
-    assert not polling.broker.records("pancake.pages")
-    await polling.until(lambda: polling.broker.records("pancake.pages"))
+    assert not polling.announced
+    await polling.until(lambda: polling.announced)
 
 
 async def test_a_new_page_is_read_from_the_next_look_on(poll: Build) -> None:
@@ -263,9 +263,9 @@ async def test_a_page_that_got_another_name_is_announced_again(poll: Build) -> N
 
     polling.directory.pages = pages  # type: ignore[method-assign]
     polling.start()
-    await polling.until(lambda: len(polling.broker.records("pancake.pages")) == 1)
+    await polling.until(lambda: len(polling.announced) == 1)
     names[0] = "new"
-    await polling.until(lambda: len(polling.broker.records("pancake.pages")) == 2)
+    await polling.until(lambda: len(polling.announced) == 2)
 
 
 async def test_once_ends_without_pages(poll: Build) -> None:
