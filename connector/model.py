@@ -343,3 +343,32 @@ class PageStatus:
     owner: str
     parked: str = ""
     parked_since: int = 0
+
+
+class Verdict(enum.Enum):
+    """What is said to one who wants to make a page's token."""
+
+    HELD = "held"
+    """The lease is yours."""
+    BUSY = "busy"
+    """Somebody else has it, or may have had it when the memory of it was lost."""
+    REPLACED = "replaced"
+    """In place of the refused token one was made a short while ago."""
+    SPOILT = "spoilt"
+    """The refused token is the one that was made a short while ago."""
+    FOUGHT = "fought"
+    """One was made a short while ago, and neither it nor the one before it is refused, but a third."""
+    AWAY = "away"
+    """Nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """
+    The answer to one who wants to make a page's token.
+
+    ``wait``: with HELD, how long to be patient before the list is read; else how long this may last.
+    """
+
+    verdict: Verdict
+    wait: float = 0.0
