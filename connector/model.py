@@ -222,6 +222,19 @@ class ScopeUse:
     waiting: int
     degraded: bool
 
+    learnt_per_second: float | None = None
+    waiting_by_class: tuple[int, ...] = ()
+    waited_by_class: tuple[float, ...] = ()  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsHeard:
+    """What an API's headers say of its limit; None where they do not. Seconds."""
+
+    limit: int | None = None
+    period: float | None = None
+    remaining: int | None = None
+    reset: float | None = None
 
 @dataclass(frozen=True, slots=True)
 class Polled:

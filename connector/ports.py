@@ -12,6 +12,7 @@ from connector.model import (
     DeadLetter,
     Event,
     Page,
+    LimitsHeard,
     PageStatus,
     Partition,
     Polled,
@@ -40,8 +41,12 @@ class RateBudget(Protocol):
         """Return at the moment at which one call may be sent. Cancelled: the place is lost, no harm."""
         ...
 
-    async def refused(self, scope: Scope, after: float | None) -> None:
-        """The API refused a call: nobody calls on this scope for ``after`` seconds."""
+    async def refused(self, scope: Scope, after: float | None, age: float = 0.0) -> None:
+        """The API refused a call sent ``age`` seconds ago: nobody calls on this scope for ``after`` seconds."""
+        ...
+
+    async def heard(self, scope: Scope, limits: LimitsHeard) -> None:
+        """The API's headers spoke of its limit: keep to it, never above the configured one."""
         ...
 
     def snapshot(self) -> Mapping[str, ScopeUse]:

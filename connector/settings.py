@@ -194,7 +194,7 @@ class BudgetSettings(Group):
     """The rate budget."""
 
     jitter: float = Field(
-        0.04, ge=0, le=1, description="share of the period by which a call may leave or arrive late"
+        0.005, ge=0, le=1, description="share of the period kept free for calls that arrive unevenly"
     )
 
 

@@ -1,16 +1,24 @@
 """The budget that both twins are: lanes on top of a schedule."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import structlog
 
 from connector.budget.gcra import Schedule
 from connector.budget.lane import Lane
-from connector.budget.pace import BudgetOptions, block_seconds
+from connector.budget.learnt import FULL
+from connector.budget.pace import BudgetOptions
 from connector.budget.slots import Slots
 from connector.clock import Clock
 from connector.errors import UnavailableError
-from connector.model import Scope, ScopeUse
+from connector.model import LimitsHeard, Rate, Scope, ScopeUse
 from connector.ports import Priority
+
+LEAST_CAP = FULL // 1000  # a header that allows less is not believed to that
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -20,6 +28,8 @@ class Count:
     scope: Scope
     grants: int = 0
     refusals: int = 0
+    told: int = FULL
+    waited: list[float] = field(default_factory=lambda: [0.0] * len(Priority))
 
 
 class ScheduledBudget:
@@ -49,18 +59,32 @@ class ScheduledBudget:
         if scope.rate is None:
             await self._slots.until(self._slots.known(scope.name).blocked)
         else:
+            began = self._clock.monotonic()
             await self._lane(scope.name).acquire(scope.rate, priority)
+            count.waited[priority] += self._clock.monotonic() - began
         count.grants += 1
 
-    async def refused(self, scope: Scope, after: float | None) -> None:
+    async def refused(self, scope: Scope, after: float | None, age: float = 0.0) -> None:
         """
-        Stop the scope for ``after`` seconds, kept within 0.1 s and 1 h; None: one period, at most 5 s.
+        Stop the scope for ``after`` seconds, kept within 0.1 s and 1 h, and cut its learnt limit.
 
-        Blocks do not add up: the one that ends last counts, and None during a block changes nothing.
+        None: two spacings, or one period (at most 5 s) when the last cut did not help. ``age``: seconds
+        since the refused call left; one that left before the last cut could help makes no other. Blocks do
+        not add up: the one that ends last counts, and None during a block changes nothing.
         """
         self._count(scope).refusals += 1
-        seconds = block_seconds(after, scope.rate)
-        await self._slots.block(scope.name, scope.rate, seconds, soft=after is None)
+        await self._slots.refused(scope.name, scope.rate, after, self._clock.monotonic() - age)
+
+    async def heard(self, scope: Scope, limits: LimitsHeard) -> None:
+        """Keep to what the API's headers say: a lower limit; nothing before the reset when none is left."""
+        count = self._count(scope)
+        cap = _cap(scope.rate, limits)
+        if cap not in (0, count.told):
+            count.told = cap
+            if cap < FULL:
+                log.warning("the API allows less than configured", scope=scope.name, share=cap / FULL)
+        shut = limits.reset or 0.0 if limits.remaining == 0 else 0.0
+        await self._slots.heard(scope.name, scope.rate, cap, shut)
 
     def snapshot(self) -> Mapping[str, ScopeUse]:
         """How each scope used so far stands."""
@@ -97,4 +121,15 @@ class ScheduledBudget:
             refusals=count.refusals,
             waiting=len(lane.line) if lane else 0,
             degraded=rate is not None and self._slots.outage.began is not None,
+            learnt_per_second=rate.per_second * self._slots.known(name).level / FULL if rate else None,
+            waiting_by_class=lane.line.waiting() if lane else (),
+            waited_by_class=tuple(count.waited),
         )
+
+
+def _cap(rate: Rate | None, limits: LimitsHeard) -> int:
+    """Millionths of the rate; 0 for no news."""
+    if rate is None or limits.limit is None:
+        return 0
+    allowed = limits.limit / (limits.period or rate.period)
+    return min(FULL, max(LEAST_CAP, math.floor(FULL * allowed / rate.per_second)))

@@ -29,6 +29,14 @@ class Line:
         (waiting.appendleft if first else waiting.append)(place)
         return place
 
+    def best(self) -> Priority | None:
+        """The best class that waits, None when nobody does."""
+        return next((each for each in Priority if self._next(each)), None)
+
+    def waiting(self) -> tuple[int, ...]:
+        """How many wait in each class."""
+        return tuple(len(waiting) for waiting in self._waiting.values())
+
     def leave(self, priority: Priority, place: asyncio.Future[float]) -> None:
         """Give up a place; one that was served already is simply gone."""
         if place in self._waiting[priority]:

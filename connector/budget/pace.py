@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from connector.budget.learnt import FULL
 from connector.model import Rate
 
 SECOND = 1_000_000  # schedule positions and distances are whole microseconds
@@ -12,8 +13,10 @@ LONGEST_BLOCK = 3600.0
 LONGEST_DEFAULT_BLOCK = 5.0
 NO_RATE_BLOCK = 1.0
 
-# Seconds of room behind a moment, beyond the jitter. Who wakes up later still needs a cure, not more room.
+# Seconds of room behind a moment, beyond the lateness. Who wakes up later still needs a cure, not more room.
 MOST_EXTRA = 0.25
+LATEST_ALONE = SECOND // 4
+BRIEF = 2  # spacings; so long is the first block after a refusal that names no time
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +24,19 @@ class BudgetOptions:
     """
     Seconds where nothing else is said.
 
-    ``jitter_share`` (of the period) and ``jitter_floor``: how much later than its moment a call may
-    leave. It is paid for by wider spacing, so a process that answers fast may ask for less.
-    ``ahead``: moments that one process holds per scope at once. ``patience``: how often in a row a
-    class may be passed over. ``assumed_processes``: how many share a scope as long as Redis has not
-    told. ``own_share``: the part of a process's even share that it takes while Redis is away.
-    ``probe_every``: how often Redis is tried while it is away. ``prefix``: of every key in Redis.
+    ``jitter_share`` (of the period) and ``jitter_floor``: kept free behind every period for calls that
+    travel unevenly. ``lateness``: how much later than its moment a call may leave while several
+    processes share a scope; it is paid for by wider spacing. A process that is alone keeps the distance
+    by its own log instead. ``ahead``: moments that one process holds per scope at once. ``patience``: how
+    often in a row a class may be passed over inside a process. ``assumed_processes``: how many share a
+    scope as long as Redis has not told. ``own_share``: the part of a process's even share that it takes
+    while Redis is away. ``probe_every``: how often Redis is tried while it is away. ``prefix``: of every
+    key in Redis.
     """
 
-    jitter_share: float = 0.02
-    jitter_floor: float = 0.02
+    jitter_share: float = 0.005
+    jitter_floor: float = 0.005
+    lateness: float = 0.035
     ahead: int = 2
     patience: int = 20
     assumed_processes: int = 4
@@ -44,32 +50,59 @@ class BudgetOptions:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """One scope's rate as distances in microseconds."""
+    """
+    One scope's rate as distances in microseconds.
 
+    ``spacing``: between the moments of a process that is alone. ``extra``: more, when there are others.
+    ``apart``: between a call and the one that would be one too many. ``lateness``: as the option.
+    """
+
+    calls: int
     spacing: int
+    extra: int
+    apart: int
     jitter: int
+    lateness: int
     ahead: int
 
     @classmethod
     def of(cls, rate: Rate, options: BudgetOptions) -> "Pace":
         """
-        Spread ``calls`` over the period plus the jitter.
+        Spread ``calls`` over the period plus the room that is needed.
 
-        Then a call that leaves up to ``jitter`` late still has ``calls`` spacings, less the jitter,
-        between it and the call that would be one too many: a whole period.
+        Then a call that leaves up to ``lateness`` late still has ``calls`` spacings, less the lateness,
+        between it and the call that would be one too many: a whole period and the jitter.
         """
         jitter = math.ceil(options.jitter(rate) * SECOND)
-        period = math.ceil(rate.period * SECOND)
-        return cls(-(-(period + jitter) // rate.calls), jitter, options.ahead)
+        lateness = math.ceil(options.lateness * SECOND)
+        apart = math.ceil(rate.period * SECOND) + jitter
+        spacing, wider = -(-apart // rate.calls), -(-(apart + lateness) // rate.calls)
+        # With all its calls reserved ahead, nothing would be known of the one that must be far enough.
+        ahead = min(options.ahead, max(1, rate.calls - 1))
+        return cls(rate.calls, spacing, wider - spacing, apart, jitter, lateness, ahead)
 
-    def cold(self, processes: int) -> int:
+    def stretched(self, level: int) -> int:
+        """The spacing that processes keep together at a learnt level (millionths)."""
+        return math.ceil((self.spacing + self.extra) * FULL / level)
+
+    def late(self, processes: int) -> int:
+        """How much later than its moment a call may leave."""
+        return self.lateness if processes > 1 else LATEST_ALONE
+
+    def cold(self, processes: int, level: int) -> int:
         """How far after what we know a forgotten schedule must begin: the others hold moments too."""
         held = self.ahead * (processes - 1)
-        return self.jitter + self.spacing + held * (self.spacing + math.ceil(MOST_EXTRA * SECOND))
+        spacing = self.stretched(level)
+        return self.jitter + self.lateness + spacing + held * (spacing + math.ceil(MOST_EXTRA * SECOND))
 
-    def alone(self, processes: int, own_share: float) -> int:
+    def alone(self, processes: int, own_share: float, level: int) -> int:
         """The spacing of one process that cannot see the others."""
-        return math.ceil(self.spacing * processes / own_share)
+        return math.ceil(self.stretched(level) * processes / own_share)
+
+
+def story_seconds(rate: Rate) -> float:
+    """So long after a cut refusals are of its story: a window must pass before it can have helped."""
+    return max(SHORTEST_BLOCK, min(rate.period, LONGEST_DEFAULT_BLOCK))
 
 
 def block_seconds(after: float | None, rate: Rate | None) -> float:

@@ -5,15 +5,25 @@ import math
 import uuid
 from dataclasses import dataclass, replace
 
-from connector.budget.gcra import Answer, Ask, Schedule, ScheduleLostError
+from connector.budget.gcra import Answer, Ask, Refusal, Schedule, ScheduleLostError
+from connector.budget.known import Known
 from connector.budget.outage import Outage
-from connector.budget.pace import SECOND, BudgetOptions, Pace
+from connector.budget.pace import (
+    BRIEF,
+    LATEST_ALONE,
+    LONGEST_BLOCK,
+    SECOND,
+    BudgetOptions,
+    Pace,
+    block_seconds,
+    story_seconds,
+)
 from connector.clock import Clock
 from connector.model import Rate
+from connector.ports import Priority
 
 CONCURRENT_ASKS = 8
 RESTATE_EVERY = 5.0  # seconds; a block that Redis forgot is known to it again after so long
-FORGET_AFTER = 60.0  # seconds; so long a process that is not seen any more still counts
 HOLD = 1.5  # probes; after so long every process that waits for a moment has found Redis again
 
 
@@ -26,17 +36,20 @@ class Slot:
     closes: float
 
 
-@dataclass(slots=True)
-class Known:
-    """What this process last heard of one scope; moments in seconds of the local clock."""
+@dataclass(frozen=True, slots=True)
+class Yield:
+    """No moment: in another process a better class waits. Worth asking again at ``until``."""
 
-    processes: int
-    counted: float = -math.inf  # when there were so many
-    heard: float = -math.inf
-    ahead: float = -math.inf  # how far the schedule reaches
-    blocked: float = -math.inf
-    own: float = -math.inf  # the next moment of our own share
-    own_since: float = -math.inf  # the outage that it belongs to
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Who asks: the best class that waits here, beside how many moments ``held``, with how much room."""
+
+    priority: Priority = Priority.LIVE
+    held: int = 0
+    extra: float = 0.0  # seconds beyond the lateness that the pace has room for
 
 
 class Slots:
@@ -45,34 +58,57 @@ class Slots:
         self._schedule = schedule
         self._clock = clock
         self._options = options
-        self._member = uuid.uuid4().hex
+        self._member = uuid.uuid4().hex[:16]
         self._known: dict[str, Known] = {}
         # Thousands of pages must not become thousands of connections; in an outage those
         # that queue here find the door shut instead of each waiting for its own timeout.
         self._gate = asyncio.Semaphore(CONCURRENT_ASKS)
 
-    async def reserve(self, name: str, rate: Rate, extra: float) -> Slot:
-        """Return a moment, at the latest when it opens, with ``extra`` seconds of room beyond the jitter."""
+    async def reserve(self, name: str, rate: Rate, wish: Wish) -> Slot | Yield:
+        """Return a moment, at the latest when it opens; or that a better class goes first."""
         pace = Pace.of(rate, self._options)
         known = self.known(name)
-        late = math.ceil(extra * SECOND)
         while True:
             if known.blocked > self._clock.monotonic():
                 await self._sit_out(name, known, pace)
                 continue
-            slot = await self._shared(name, known, pace, late) or await self._own(known, pace, late)
-            if slot:
-                return slot
+            found = await self._shared(name, known, pace, wish) or await self._own(known, pace, wish)
+            if found:
+                return found
 
-    async def block(self, name: str, rate: Rate | None, seconds: float, *, soft: bool) -> None:
-        """Stop the scope, here at once and for the others if the schedule answers."""
-        known = self.known(name)
-        now = self._clock.monotonic()
-        if known.blocked > now and (soft or known.blocked >= now + seconds):
+    async def refused(self, name: str, rate: Rate | None, after: float | None, left: float) -> None:
+        """A call that left at ``left`` was refused: stop the scope, and cut its limit once for all."""
+        known, now = self.known(name), self._clock.monotonic()
+        soft = after is None or math.isnan(after)
+        seconds = block_seconds(after, rate)
+        if rate is None:
+            known.blocked = max(known.blocked, now + seconds)
             return
-        known.blocked = now + seconds
-        if rate is not None:
-            await self._ask(name, known, Pace.of(rate, self._options), block=seconds, soft=soft)
+        story = story_seconds(rate)
+        first = left > known.cut_at + story
+        if soft and not first and (known.blocked > now or left <= known.cut_at):
+            return
+        pace = Pace.of(rate, self._options)
+        brief = BRIEF * pace.stretched(known.level)
+        known.blocked = max(known.blocked, now + (brief / SECOND if soft and first else seconds))
+        refusal = Refusal(max(0, round((now - left) * SECOND)), round(story * SECOND), brief)
+        ask = Ask(self._member, block=math.ceil(seconds * SECOND), soft=soft, refusal=refusal)
+        if await self._ask(name, known, pace, ask) is None and first:
+            known.cut_alone(now)
+
+    async def heard(self, name: str, rate: Rate | None, cap: int, shut: float) -> None:
+        """The API's headers allow ``cap`` millionths of the rate (0: no word), and nothing for ``shut`` s."""
+        known, now = self.known(name), self._clock.monotonic()
+        until = now + min(shut, LONGEST_BLOCK)
+        news = cap not in (0, known.learnt.cap)
+        longer = shut > 0 and until > known.blocked + self._options.lateness
+        if longer:
+            known.blocked = until
+        if rate is None or not (news or longer):
+            return
+        known.learnt = replace(known.learnt, cap=cap or known.learnt.cap)
+        block = math.ceil(min(shut, LONGEST_BLOCK) * SECOND)
+        await self._ask(name, known, Pace.of(rate, self._options), Ask(self._member, block=block, cap=cap))
 
     def known(self, name: str) -> Known:
         if name not in self._known:
@@ -83,25 +119,33 @@ class Slots:
         while (left := moment - self._clock.monotonic()) > 0:
             await self._clock.sleep(left)
 
-    async def _shared(self, name: str, known: Known, pace: Pace, late: int) -> Slot | None:
-        heard = await self._ask(name, known, pace, cost=pace.spacing + late)
+    async def _shared(self, name: str, known: Known, pace: Pace, wish: Wish) -> Slot | Yield | None:
+        late = math.ceil(wish.extra * SECOND)
+        wider = pace.extra if known.shared else 0
+        ask = Ask(
+            self._member, cost=pace.spacing + wider + late, extra=pace.extra - wider, rank=int(wish.priority)
+        )
+        heard = await self._ask(name, known, pace, ask, held=wish.held)
         if heard is None:
             return None
         sent, received, answer = heard
+        wait = answer.wait / SECOND
+        if answer.yields:
+            return Yield(received + wait)
         if not answer.granted:
             return None
-        wait = answer.wait / SECOND
         # The schedule's clock stood somewhere between our question and its answer: the moment
         # is surely there after the one, and surely not older than counted from the other.
-        return Slot(sent + wait, received + wait, sent + wait + (pace.jitter + late) / SECOND)
+        closes = sent + wait + (pace.late(known.processes) + late) / SECOND
+        return Slot(sent + wait, received + wait, closes)
 
     async def _sit_out(self, name: str, known: Known, pace: Pace) -> None:
         await self.until(min(known.blocked, self._clock.monotonic() + RESTATE_EVERY))
-        left = known.blocked - self._clock.monotonic() - pace.jitter / SECOND
+        left = known.blocked - self._clock.monotonic() - (pace.jitter + pace.lateness) / SECOND
         if left > 0:
-            await self._ask(name, known, pace, block=left)
+            await self._ask(name, known, pace, Ask(self._member, block=math.ceil(left * SECOND)))
 
-    async def _own(self, known: Known, pace: Pace, late: int) -> Slot | None:
+    async def _own(self, known: Known, pace: Pace, wish: Wish) -> Slot | None:
         """Wait for the next moment of our own share; None when the schedule is worth a look first."""
         began = self.outage.began
         if began is None:
@@ -111,9 +155,13 @@ class Slots:
         now = self._clock.monotonic()
         if self.outage.began != began or known.own > now or known.blocked > now:
             return None
-        known.own = now + (pace.alone(known.processes, self._options.own_share) + late) / SECOND
+        late = math.ceil(wish.extra * SECOND)
+        known.own = now + (self._alone(known, pace) + late) / SECOND
         known.ahead = max(known.ahead, known.own)
-        return Slot(now, now, now + (pace.jitter + late) / SECOND)
+        return Slot(now, now, now + (pace.lateness + late) / SECOND)
+
+    def _alone(self, known: Known, pace: Pace) -> int:
+        return pace.alone(known.processes, self._options.own_share, known.level)
 
     def _begin_own(self, known: Known, pace: Pace, began: float) -> None:
         if known.own_since == began:
@@ -121,53 +169,49 @@ class Slots:
         known.own_since = began
         # Others may hold moments of the schedule after the last that we know, and may find out
         # about the outage only when they ask next.
-        patience = self._options.probe_every if known.processes > 1 else 0.0
+        patience = self._options.probe_every if known.shared else 0.0
         begin = max(known.ahead, began + patience)
-        known.own = max(known.own, begin + pace.cold(known.processes) / SECOND)
+        known.own = max(known.own, begin + pace.cold(known.processes, known.level) / SECOND)
 
     async def _ask(
-        self, name: str, known: Known, pace: Pace, *, cost: int = 0, block: float = 0.0, soft: bool = False
+        self, name: str, known: Known, pace: Pace, ask: Ask, held: int = 0
     ) -> tuple[float, float, Answer] | None:
         async with self._gate:
             sent = self._clock.monotonic()
             if not self.outage.admit(sent):
                 return None
-            hold = self._hold(known, pace)
-            ask = self._question(known, pace, sent)
-            ask = replace(ask, cost=cost, block=max(hold, math.ceil(block * SECOND)), soft=soft and not hold)
             try:
-                answer = await self._schedule.ask(name, ask)
+                answer = await self._schedule.ask(name, self._stated(known, pace, ask, sent, held))
             except ScheduleLostError as error:
                 self.outage.failed(self._clock.monotonic(), error)
                 return None
         received = self._clock.monotonic()
         self.outage.answered(sent, received)
-        self._count(known, answer.processes, received)
-        known.ahead = max(known.ahead, sent + answer.ahead / SECOND)
-        if not answer.granted and answer.wait:
-            known.blocked = max(known.blocked, received + answer.wait / SECOND)
+        known.listen(sent, received, answer, self.outage.last)
         return sent, received, answer
+
+    def _stated(self, known: Known, pace: Pace, ask: Ask, now: float, held: int) -> Ask:
+        """Say what we know, so that a schedule that was flushed, restarted or failed over grants no burst."""
+        strangers = 1 if known.stranger else known.processes
+        hold = self._hold(known, pace)
+        reach = max(known.ahead, known.departures.earliest(pace.calls, pace.apart / SECOND, held)) - now
+        # Less the jitter: the same distance, told a slower way, must not push the schedule.
+        far = max(0, math.floor(reach * SECOND) - pace.jitter) if reach > 0 else 0
+        return replace(
+            ask,
+            known=far,
+            cold=pace.cold(strangers, known.level),
+            join=LATEST_ALONE,
+            block=max(hold, ask.block),
+            soft=ask.soft and not hold,
+            learnt=known.learnt,
+        )
 
     def _hold(self, known: Known, pace: Pace) -> int:
         """Back from an outage: the others may live on their own shares until they have found Redis too."""
-        if known.processes == 1 or known.heard > self.outage.last or self.outage.last == -math.inf:
+        if not known.shared or known.heard > self.outage.last or self.outage.last == -math.inf:
             return 0
-        return math.ceil(HOLD * self._options.probe_every * SECOND) + pace.spacing * known.processes
-
-    def _count(self, known: Known, processes: int, now: float) -> None:
-        # After an outage or a flush the others have not been seen again yet, but they are there.
-        if known.heard < self.outage.last:
-            known.counted = now
-        strangers = known.heard == -math.inf or now - known.counted > FORGET_AFTER
-        if strangers or processes >= known.processes:
-            known.processes, known.counted = processes, now
-        known.heard = now
-
-    def _question(self, known: Known, pace: Pace, now: float) -> Ask:
-        """Say what we know, so that a schedule that was flushed, restarted or failed over grants no burst."""
-        strangers = 1 if known.heard == -math.inf else known.processes
-        # Less the jitter: the same distance, told a slower way, must not push the schedule.
-        reach = known.ahead - now if known.ahead > now else 0.0
-        return Ask(
-            self._member, known=max(0, math.floor(reach * SECOND) - pace.jitter), cold=pace.cold(strangers)
+        return (
+            math.ceil(HOLD * self._options.probe_every * SECOND)
+            + pace.stretched(known.level) * known.processes
         )

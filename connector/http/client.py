@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from connector import __version__
 from connector.clock import Clock
 from connector.errors import ConnectorError, RateLimitedError, UnavailableError, UnknownOutcomeError
+from connector.http.limits import limits_heard
 from connector.leaving import unless
 from connector.model import Scope
 from connector.ports import Priority, RateBudget
@@ -95,10 +96,14 @@ class HttpClient:
         outcome = "ok"
         began = self._clock.monotonic()
         try:
-            return judge(await self._send(request))
+            answer = await self._send(request)
+            if limits := limits_heard(answer.headers, self._clock.epoch_ms()):
+                await self._budget.heard(request.scope, limits)
+            return judge(answer)
         except RateLimitedError as problem:
             outcome = type(problem).__name__
-            await self._budget.refused(request.scope, problem.after)
+            age = self._clock.monotonic() - began
+            await self._budget.refused(request.scope, problem.after, age)
             raise
         except ConnectorError as problem:
             outcome = type(problem).__name__

@@ -9,7 +9,8 @@ from connector.budget.local import MemorySchedule
 from connector.budget.pace import BudgetOptions
 from tests.fakes.clock import FakeClock
 
-PLAIN = BudgetOptions(jitter_share=0.0, jitter_floor=0.0)  # spacing is the period divided by the calls
+# Spacing is the period divided by the calls.
+PLAIN = BudgetOptions(jitter_share=0.0, jitter_floor=0.0, lateness=0.0)
 
 
 class LateClock(FakeClock):

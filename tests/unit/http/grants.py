@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from connector.model import Scope, ScopeUse
+from connector.model import LimitsHeard, Scope, ScopeUse
 from connector.ports import Priority
 
 
@@ -13,6 +13,7 @@ class Grants:
     def __init__(self) -> None:
         self.given: list[tuple[str, Priority]] = []
         self.told: list[tuple[str, float | None]] = []
+        self.limits: list[tuple[str, LimitsHeard]] = []
         self.opened = asyncio.Event()
         self.opened.set()
 
@@ -20,8 +21,12 @@ class Grants:
         await self.opened.wait()
         self.given.append((scope.name, priority))
 
-    async def refused(self, scope: Scope, after: float | None) -> None:
+    async def refused(self, scope: Scope, after: float | None, age: float = 0.0) -> None:
+        assert age >= 0.0
         self.told.append((scope.name, after))
+
+    async def heard(self, scope: Scope, limits: LimitsHeard) -> None:
+        self.limits.append((scope.name, limits))
 
     def snapshot(self) -> Mapping[str, ScopeUse]:
         return {}

@@ -1,0 +1,93 @@
+"""What refusals taught of one scope's true limit: a law in pure steps, the twin of that in ``gcra.lua``."""
+
+import math
+from dataclasses import dataclass, replace
+
+FULL = 1_000_000  # levels are millionths of the configured limit
+
+# The figures were chosen by simulation against fixed seconds, sliding seconds and buckets, with and
+# without other programs on the page (bench/budget.py, docs/DESIGN.md section 5).
+LEAST = 100_000  # a tenth: below it, calls are so rare that growing back would take minutes
+CUT = 0.9  # of the level that was refused: what is in flight and one window find room
+DEEP_CUT = 0.7  # when the level before it had hardly been tried: the limit is far below
+QUICK = 5  # calls; a refusal within so many after a cut says that the cut was too small
+NOISY = 20  # calls; who gets further below the remembered limit met chance, not the limit
+SPAN = 40  # calls from a cut back to where the limit was met
+DOUBLINGS = 3  # each time the limit is met at the same place, the next look beyond it comes later
+SAME = 1.1  # times the remembered limit: still the same place
+BELOW = 0.97  # times the remembered limit: the limit is not there any more
+PROBE = 4.0  # how steeply the level rises beyond the remembered limit
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """
+    Where the limit was met last, and how many calls passed since.
+
+    ``cuts`` numbers the cuts, so that of two memories the younger is known. ``top``: the level refused;
+    ``base``: the level after the cut; ``passed``: calls since; ``streak``: how often in a row the limit
+    was met at the same place; ``cap``: what the API's own headers allow.
+    """
+
+    cuts: int = 0
+    top: int = FULL
+    base: int = FULL
+    passed: int = 0
+    streak: int = 0
+    cap: int = FULL
+
+
+UNTAUGHT = Learnt()
+
+
+def span(learnt: Learnt) -> int:
+    """How many calls lead from the cut back to the remembered limit."""
+    return int(SPAN * 2**learnt.streak)
+
+
+def level(learnt: Learnt) -> int:
+    """
+    The share of the configured limit to use now.
+
+    A cubic, as CUBIC's window (RFC 9438 4.2), in calls instead of seconds: fast far below the
+    remembered limit, slow near it, and ever faster beyond it.
+    """
+    if not learnt.cuts:
+        return min(FULL, learnt.cap)
+    way = learnt.passed / span(learnt) - 1.0
+    steep = PROBE * learnt.top if way > 0.0 else float(learnt.top - learnt.base)
+    reached = min(float(FULL), learnt.top + steep * way * way * way)
+    return min(max(LEAST, math.floor(reached)), learnt.cap)
+
+
+def cut(learnt: Learnt) -> Learnt:
+    """One cut: remember where the limit was met, and go on below it."""
+    met = level(learnt)
+    quick = learnt.cuts > 0 and learnt.passed < QUICK
+    share = DEEP_CUT if quick else CUT
+    base = math.floor(met * share)
+    moved = learnt.cuts > 0 and met < learnt.top * BELOW
+    # Met further below after many calls it was somebody else's burst: the memory stays.
+    lower = quick or (moved and learnt.passed < NOISY)
+    top = math.floor((met + base) / 2) if lower else learnt.top if moved else met
+    return replace(
+        learnt, cuts=learnt.cuts + 1, top=top, base=base, passed=0, streak=_streak(learnt, met, moved, quick)
+    )
+
+
+def _streak(learnt: Learnt, met: int, moved: bool, quick: bool) -> int:  # noqa: FBT001
+    if not learnt.cuts or quick:
+        return 0
+    if moved:
+        return max(0, learnt.streak - 1)
+    return min(learnt.streak + 1, DOUBLINGS) if met <= learnt.top * SAME else 0
+
+
+def passed(learnt: Learnt) -> Learnt:
+    """One call was let through."""
+    return replace(learnt, passed=learnt.passed + 1) if learnt.cuts else learnt
+
+
+def younger(ours: Learnt, theirs: Learnt) -> Learnt:
+    """Of two memories the one with more cuts; the first when they are equally old."""
+    return theirs if theirs.cuts > ours.cuts else ours
