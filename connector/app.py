@@ -33,8 +33,8 @@ from connector.kafka.publisher import KafkaPublisher, ProducerThread
 from connector.kafka.topics import partition_counts
 from connector.model import CursorRecord, Page
 from connector.pancake.account import Account
-from connector.pancake.scan import Pace, ScanStep
 from connector.pancake.source import PancakePage
+from connector.pancake.steps import Pace, ScanStep
 from connector.ports import Consumer, RateBudget
 from connector.settings import Settings
 from connector.telemetry import DEAD_LETTERS, REJECTED_AT_SOURCE, Metrics

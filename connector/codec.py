@@ -37,7 +37,13 @@ from connector.model import (
 
 _FRAME = struct.Struct(">bI")
 _ORIGINS = {origin.value: origin for origin in Origin}
-_KIND_NAMES = {Kind.CONVERSATION: "conversation.v1", Kind.MESSAGE: "message.v1", Kind.THREAD: "thread.v1"}
+_KIND_NAMES = {
+    Kind.CONVERSATION: "conversation.v1",
+    Kind.MESSAGE: "message.v1",
+    Kind.THREAD: "thread.v1",
+    Kind.VANISHED: "vanished.v1",
+}
+_UNDATED = frozenset({Kind.THREAD, Kind.VANISHED})
 
 
 class UndecodableError(ConnectorError):
@@ -128,7 +134,7 @@ def encode_event(event: Event) -> bytes:
     }
     if event.kind is Kind.MESSAGE:
         fields["message_id"] = event.message_id
-    if event.kind is not Kind.THREAD:
+    if event.kind not in _UNDATED:
         fields["inserted_at"] = event.inserted_at or None
     if event.kind is Kind.CONVERSATION:
         fields["updated_at"] = event.updated_at or None
@@ -169,6 +175,8 @@ def event_key(event: Event) -> bytes:
     """The Kafka key: what compaction keeps the newest record of."""
     if event.kind is Kind.MESSAGE:
         return f"{event.conversation_id}\0{event.message_id}".encode()
+    if event.kind is Kind.VANISHED:
+        return f"{event.conversation_id}\0vanished".encode()
     return event.conversation_id.encode()
 
 

@@ -12,6 +12,7 @@ class Kind(enum.StrEnum):
     CONVERSATION = "conversation"  # a snapshot of one conversation
     MESSAGE = "message"  # one message, as it was when read
     THREAD = "thread"  # what a conversation's message list says beside its messages
+    VANISHED = "vanished"  # whether a conversation is no longer at the source; its snapshot stays
 
 
 class Origin(enum.StrEnum):
@@ -221,7 +222,6 @@ class ScopeUse:
     refusals: int
     waiting: int
     degraded: bool
-
     learnt_per_second: float | None = None
     waiting_by_class: tuple[int, ...] = ()
     waited_by_class: tuple[float, ...] = ()  # seconds
@@ -235,6 +235,7 @@ class LimitsHeard:
     period: float | None = None
     remaining: int | None = None
     reset: float | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Polled:

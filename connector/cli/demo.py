@@ -23,7 +23,7 @@ from connector.errors import ConnectorError
 from connector.kafka.config import Topics
 from connector.kafka.embedded import EmbeddedBroker
 from connector.leaving import unless
-from connector.pancake.scan import ScanStep
+from connector.pancake.steps import ScanStep
 from connector.settings import (
     BudgetSettings,
     FolkFormSettings,

@@ -10,7 +10,7 @@ from connector.cli.demo_life import Activity
 from connector.cli.demo_view import PageRow, PageState, Phase, Snapshot, TopicRow, Totals, Use
 from connector.engine.fleet import Fleet
 from connector.model import Kind, ScopeUse
-from connector.pancake.scan import ScanStep
+from connector.pancake.steps import ScanStep
 from connector.simulator.calls import Call
 from connector.simulator.folkform import FolkFormSimulator
 from connector.simulator.inbox import Conversation, Page

@@ -232,7 +232,8 @@ class KafkaPublisher:
         await self._producer.deliver([self._letter(letter) for letter in letters])
 
     def _event(self, event: Event) -> Outgoing:
-        topic = self._topics.conversations if event.kind is Kind.CONVERSATION else self._topics.messages
+        snapshot = event.kind in {Kind.CONVERSATION, Kind.VANISHED}
+        topic = self._topics.conversations if snapshot else self._topics.messages
         partition = partition_of(event.conversation_id, self._partitions[topic])
         return Outgoing(topic, partition, event_key(event), encode_event(event))
 

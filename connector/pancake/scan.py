@@ -1,430 +1,477 @@
 """
 What to read next of one page, and what may be remembered of it. Pure: events in, steps out.
 
-Two scans share the page. The *live scan* walks the list by ``updated_at`` from the newest down to the
-watermark; the *back-fill* walks it by ``inserted_at`` to the end, once. Each holds one page of results
-open at a time; its position moves when every conversation on it is published and saved.
+Three scans share the page. The *live scan* walks the list by ``updated_at`` from the newest down to the
+watermark, and counts when every conversation that it found is published. The *back-fill* walks the list
+by ``inserted_at`` to its end, once; the *reconcile* does so again now and then. These two only note what
+must be read: it is owed from then on, and read beside everything else.
 """
 
-import enum
 from collections import deque
-from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from msgspec.structs import replace as changed
 
 from connector.model import Origin
-from connector.pancake.state import ConversationState, PageState, decode_conversation, encode
-from connector.pancake.walk import Listed, Seen, Walk
-
-SMALLEST_PAGE = 20  # the shortest full page of messages that was ever documented (contracts A6)
-STUCK_SECONDS = 60.0
-STUCK_TRIES = 3
-HOLE_TRIES = 8
-HOLE_TRIES_AT_MOST = 24  # with the waits between them, over ten minutes
-HOLE_SECONDS = 300.0
-FULL_LIST = 25  # the shortest full page of conversations that any client ever assumed (contracts A5)
-CURSOR_TRIES = 3
-MENDING = Origin.RECONCILE
-
-
-class Mode(enum.StrEnum):
-    """Which scan a list belongs to; live goes first."""
-
-    LIVE = "updated_at"
-    BACKFILL = "inserted_at"
-
-    @property
-    def origin(self) -> Origin:
-        return Origin.LIVE if self is Mode.LIVE else Origin.BACKFILL
-
-
-@dataclass(frozen=True, slots=True)
-class ListStep:
-    """Ask for the page of conversations behind ``after`` (empty: the first)."""
-
-    mode: Mode
-    after: str
-
-
-@dataclass(frozen=True, slots=True)
-class MessagesStep:
-    """Ask for a page of a conversation's messages, without its newest ``skip``."""
-
-    target: Listed
-    skip: int
-    origin: Origin
-
-
-@dataclass(frozen=True, slots=True)
-class SettleStep:
-    """Nothing to ask: save the page's position."""
-
-    mode: Mode
-
-
-ScanStep = ListStep | MessagesStep | SettleStep
+from connector.pancake.audit import Audit
+from connector.pancake.debts import Debts
+from connector.pancake.job import Job, Kind, debt
+from connector.pancake.jobs import Jobs
+from connector.pancake.likelihood import Likelihood
+from connector.pancake.meter import Meter
+from connector.pancake.scroll import STUCK_SECONDS, STUCK_TRIES, Listing, Scroll
+from connector.pancake.shelf import Shelf
+from connector.pancake.sighting import Sighting, plausible, sight
+from connector.pancake.state import (
+    ConversationState,
+    Owed,
+    PageState,
+    Reason,
+    decode_conversation,
+    encode,
+    owes,
+)
+from connector.pancake.steps import (
+    Findings,
+    Listed,
+    ListStep,
+    MessagesStep,
+    Mode,
+    OweStep,
+    Pace,
+    ScanStep,
+    Seen,
+    SettleStep,
+    Shapes,
+)
+from connector.pancake.walk import Walk
 
 
 @dataclass(slots=True)
-class Listing:
-    """One page of results, open until its conversations are published and saved."""
+class _Aside:
+    """Conversations that could not be read: what is owed of them, and what of that is still to be saved."""
 
-    pending: set[str]
-    after: str
-    last: bool
-    stuck: bool = False
-    saved: bool = False
-    settling: bool = False
-
-
-@dataclass(slots=True)
-class Progress:
-    """
-    How one of the two scans stands.
-
-    ``anchor``: the cursor of the page before. ``doubted``: a cursor behind which nothing was, and
-    which may be gone. ``length``: of the last page that held something; None before the first.
-    """
-
-    after: str = ""
-    due_at: float = 0.0
-    started_at: float = 0.0
-    asking: bool = False
-    listing: Listing | None = None
-    met: set[str] = field(default_factory=set)
-    top: int = 0
-    stuck: int = 0
-    anchor: str = ""
-    doubted: str = ""
-    length: int | None = None
-    refused: int = 0
-    progress_at_refusal: int = -1
-    queue: deque[str] = field(default_factory=deque)
-
-
-@dataclass(slots=True)
-class Job:
-    """A walk under way, and who waits for it."""
-
-    walk: Walk
-    origin: Origin
-    newer: Listed | None = None
-    tries: int = 0
-    alone: int = 0
-    progress_at_failure: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds: between live scans, and how far behind the watermark each of them reads again."""
-
-    interval: float
-    overlap: float
+    owed: dict[str, Owed] = field(default_factory=dict)
+    notes: deque[str] = field(default_factory=deque)
 
 
 class PageScan:
     """The scanner of one page."""
 
-    def __init__(self, state: PageState, conversations: MutableMapping[str, bytes], pace: Pace) -> None:
-        """``conversations``: the encoded state of each; kept encoded, for there may be a million."""
+    def __init__(
+        self,
+        state: PageState,
+        shelf: Shelf,
+        pace: Pace,
+        *,
+        epoch_ms: int = 0,
+        shapes: Shapes = Shapes(),  # noqa: B008 - frozen
+    ) -> None:
+        """``shelf``: the state of each conversation. ``epoch_ms``: when the monotonic clock stood at zero."""
         self.state = state
         self.passes = 0
-        self._given_up: set[Mode] = set()
-        self._conversations = conversations
+        self._shelf = shelf
         self._pace = pace
-        self._scans = {Mode.LIVE: Progress(), Mode.BACKFILL: Progress(after=state.after)}
-        self._jobs: dict[str, Job] = {}
-        self._loose: deque[str] = deque()
-        self._repair_at = 0.0
-        self._page_size = SMALLEST_PAGE
+        self._epoch_ms = epoch_ms
+        self._lists = {mode: Scroll(mode, full_list=shapes.conversations) for mode in Mode}
+        self._lists[Mode.BACKFILL].after = state.backfill.after
+        self._audit = Audit(state.reconcile, pace.deep_every)
+        self._likelihood = Likelihood(pace.interval, pace.slowest, epoch=epoch_ms / 1000)
+        self._meter = Meter(state.backfill.pace / 1000)
+        self._jobs = Jobs(shelf, shapes.messages)
+        self._broken = dict(state.broken)
+        self._aside = _Aside()
         self._saves = 0
+        self._debts = self._inherited()
+
+    def _inherited(self) -> Debts:
+        """What the owner before us owed; also what only the page's own record still says."""
+        for name, owed in self.state.debts.items():
+            before = self._jobs.before(name)
+            if before.owed is None:
+                self._shelf.put(name, encode(replace(before, owed=owed)))
+        owing = [(name, decode_conversation(raw)) for name, raw in self._shelf.items() if owes(raw)]
+        return Debts((name, state.owed) for name, state in owing if state is not None and state.owed)
+
+    # What there is to say
 
     @property
     def caught_up(self) -> bool:
         """Whether a live scan and the back-fill have come to their ends, and nothing is under way."""
-        backfilled = self.state.backfilled or Mode.BACKFILL in self._given_up
-        idle = not self._jobs and all(scan.listing is None for scan in self._scans.values())
-        return self.passes > 0 and backfilled and idle
+        listed = self.state.backfill.ended or Mode.BACKFILL in self._broken
+        owed = self._debts.owed[Reason.BACKFILL] or self._aside.owed
+        idle = not self._jobs and all(scroll.listing is None for scroll in self._lists.values())
+        return self.passes > 0 and listed and not owed and idle
 
     @property
     def holes(self) -> int:
-        """Conversations that could not be read, and scans that could not go on."""
-        return len(self.state.holes) + len(self._given_up)
+        """Conversations that could not be read, and lists that do not come to an end."""
+        return self._debts.holes + len(self._broken)
 
-    def hint(self, now: float) -> None:
-        """The page looks changed: the next live scan is due at once, if none is under way."""
-        scan = self._scans[Mode.LIVE]
-        scan.due_at = min(scan.due_at, max(now, scan.started_at + self._pace.interval / 4))
+    @property
+    def broken(self) -> frozenset[str]:
+        """The scans whose lists do not come to an end."""
+        return frozenset(self._broken)
+
+    def position(self, now: float) -> PageState:
+        """The page's state with what is owed and counted now; its claims are those saved last."""
+        live, at = self._lists[Mode.LIVE], self._ms(now)
+        return changed(
+            self.state,
+            scanning=self._ms(live.started_at) if live.under_way else 0,
+            backfill=changed(
+                self.state.backfill,
+                listed=len(self._shelf),
+                owed=self._debts.owed[Reason.BACKFILL],
+                calls=self._debts.calls,
+                pace=round(self._meter.rate * 1000),
+            ),
+            reconcile=self._audit.state(),
+            debts=self._debts.recent(at),
+            holes=self._debts.holes,
+            rereads=self._debts.rereads,
+            broken=dict(self._broken),
+        )
+
+    # What to do next
 
     def next_step(self, now: float) -> ScanStep | None:
         """The next step, marked as handed out; None when there is none now."""
-        for mode, scan in self._scans.items():
-            step = self._next_of(mode, scan, now)
-            if step is not None:
-                return step
-        return self._next_loose(now)
+        if self._aside.notes:
+            return OweStep(self._aside.notes.popleft())
+        self._begin_due(now)
+        return (
+            self._jobs.next(Origin.LIVE)
+            or self._list_step(Mode.LIVE, now)
+            or self._list_step(Mode.BACKFILL, now)
+            or self._jobs.next(Origin.RECONCILE)
+            or self._list_step(Mode.RECONCILE, now)
+            or self._next_of_audit()
+            or self._next_in_line(Reason.MISSED, Origin.RECONCILE)
+            or self._jobs.next(Origin.BACKFILL)
+            or self._next_in_line(Reason.BACKFILL, Origin.BACKFILL)
+        )
 
     def wake_at(self) -> float | None:
-        """When the next list is due; None while another step must come back first."""
-        idle = [scan for scan in self._scans.values() if scan.listing is None]
-        due = [] if self._list_under_way else [scan.due_at for scan in idle if self._wanted(scan)]
-        if self.state.holes:
-            due.append(self._repair_at)
+        """When the next step will be due; None while another one must come back first."""
+        due = []
+        if not self._busy:
+            due = [s.due_at for s in self._lists.values() if s.listing is None and self._wanted(s.mode)]
+        if (moment := self._debts.next_moment()) is not None:
+            due.append((moment - self._epoch_ms) / 1000)
+        if not self._audit.idle:
+            due.append(0.0)
         return min(due, default=None)
 
-    def listed(self, step: ListStep, page: Sequence[Listed], now: float) -> "Findings":
-        """Note a page of conversations: which snapshots are new, which conversations must be read."""
-        scan = self._scans[step.mode]
-        if not step.after and step.mode is Mode.LIVE:
-            scan.started_at = now
-            scan.top = max((seen.updated_at for seen in page), default=0)
-        pending: list[str] = []
-        changed: list[int] = []
-        remembered: dict[str, ConversationState] = {}
-        for at, seen in enumerate(page):
-            before = decode_conversation(self._conversations.get(seen.id))
-            if self._is_new_snapshot(seen, before):
-                changed.append(at)
-            if self._must_walk(seen, before):
-                pending.append(seen.id)
-                self._plan(seen, before or ConversationState(), step.mode)
-            elif before is not None and before.snapshot != seen.snapshot:
-                before.snapshot = seen.snapshot
-                remembered[seen.id] = before
-        scan.listing, scan.asking, scan.refused = self._opened(step, page, scan), False, 0
-        scan.listing.pending |= set(pending)
-        scan.met = {seen.id for seen in page} | (scan.met if step.mode is Mode.LIVE else set())
-        return Findings(changed, remembered)
+    def hint(self, now: float) -> None:
+        """Somebody says that the page looks changed; believed as far as ``Likelihood`` does."""
+        self._likelihood.hinted(now)
+        live = self._lists[Mode.LIVE]
+        if not live.under_way:
+            live.due_at = min(live.due_at, max(now, self._likelihood.due_at(live.started_at, now)))
 
-    def _opened(self, step: ListStep, page: Sequence[Listed], scan: Progress) -> Listing:
-        """The listing of a page: where the next one begins, or that there is none."""
-        if page:
-            stuck = not scan.doubted and all(seen.id in scan.met for seen in page)
-            last = stuck or page[-1].id == scan.doubted or self._is_last(step.mode, page)
-            scan.anchor, scan.doubted, scan.length = step.after, "", len(page)
-            return Listing(set(), page[-1].id, last, stuck)
-        if step.after and (scan.length is None or scan.length >= FULL_LIST):
-            # The end, or a cursor whose conversation is gone: everything behind it would be lost. The
-            # page before is read again, and shows whether its last conversation still is the last.
-            after, scan.anchor, scan.doubted = scan.anchor, "", step.after
-            return Listing(set(), "" if after == step.after else after, last=False)
-        return Listing(set(), step.after, last=True)
+    @property
+    def _busy(self) -> bool:
+        # Two lists side by side would show one conversation at two moments, and the older snapshot may
+        # be published last: its answer was overtaken, or its publication repeated.
+        return any(scroll.busy for scroll in self._lists.values())
 
-    def took(self, step: MessagesStep, page: Sequence[Seen]) -> Sequence[int]:
-        """Note a page of messages; which of them (by index) are to be published."""
-        self._page_size = max(self._page_size, len(page))
-        return self._jobs[step.target.id].walk.take(page, self._page_size)
-
-    def walk(self, step: MessagesStep) -> Walk:
-        """The walk that the step belongs to."""
-        return self._jobs[step.target.id].walk
-
-    def settled(self, step: SettleStep) -> PageState:
-        """The page's state once the open listing counts."""
-        scan, state = self._scans[step.mode], self.state
-        listing = scan.listing
-        if listing is None:
-            raise AssertionError("a settle step is handed out only for an open listing")
-        watermark, after, backfilled = state.watermark, state.after, state.backfilled
-        if step.mode is Mode.BACKFILL:
-            after = listing.after
-            backfilled = listing.last and not listing.stuck
-        elif listing.last and not listing.stuck:
-            # Only now: the scan has reached what was known before. Saved any earlier, a crash would
-            # leave a gap between the newest and the old watermark for ever.
-            watermark = max(watermark, scan.top)
-        return PageState(watermark, after, backfilled, dict(state.holes))
-
-    def saved(self, step: ScanStep, states: Mapping[str, ConversationState], now: float) -> None:
-        """What the step brought is published, and ``states`` (by conversation) are saved."""
-        self._saves += 1
-        for conversation_id, state in states.items():
-            self._conversations[conversation_id] = encode(state)
-        if isinstance(step, ListStep):
-            self._listing(step.mode).saved = True
-        elif isinstance(step, MessagesStep):
-            self._walked(step)
-        else:
-            self.state = self.settled(step)
-            self._close(step.mode, now)
-
-    def failed(self, step: ScanStep, now: float) -> None:
-        """The step came to nothing; it is handed out again, or set aside as a hole."""
-        if isinstance(step, ListStep):
-            self._refused(step)
-        elif isinstance(step, SettleStep):
-            self._listing(step.mode).settling = False
-        else:
-            self._missed(step, now)
-
-    def _next_of(self, mode: Mode, scan: Progress, now: float) -> ScanStep | None:
-        while scan.queue:
-            conversation_id = scan.queue.popleft()
-            if conversation_id in self._jobs:
-                return self._messages(conversation_id)
-        listing = scan.listing
-        if listing is not None:
+    def _list_step(self, mode: Mode, now: float) -> ScanStep | None:
+        scroll = self._lists[mode]
+        if (listing := scroll.listing) is not None:
             if listing.saved and not listing.pending and not listing.settling:
                 listing.settling = True
                 return SettleStep(mode)
             return None
-        if self._list_under_way or now < scan.due_at or not self._wanted(scan):
+        if self._busy or now < scroll.due_at or not self._wanted(mode):
             return None
-        scan.asking = True
-        return ListStep(mode, scan.after)
+        if mode is Mode.RECONCILE and not scroll.under_way:
+            self._audit.begin(self._ms(now), self._shelf)
+        return ListStep(mode, scroll.ask(now))
+
+    def _wanted(self, mode: Mode) -> bool:
+        if mode is Mode.LIVE:
+            return True
+        if mode is Mode.BACKFILL:
+            # It begins once the live scan watches: what changes meanwhile is then its business.
+            return self.passes > 0 and not self.state.backfill.ended
+        read = self.state.backfill.ended and not self._debts.owed[Reason.BACKFILL]
+        return self._pace.reconcile > 0 and self.passes > 0 and read and not self._audit.looking
+
+    def _begin_due(self, now: float) -> None:
+        for name, owed in self._debts.due(self._ms(now)):
+            if name in self._jobs:
+                self._debts.again(name, owed, self._ms(now + STUCK_SECONDS))
+            else:
+                self._jobs.pay(name, Origin.LIVE if owed.reason is Reason.LAG else Origin.RECONCILE)
+
+    def _next_of_audit(self) -> MessagesStep | None:
+        """Look at what the list of the reconcile has left to look at."""
+        audit = self._audit
+        audit.look(self._shelf)
+        while (found := audit.next()) is not None:
+            name, kind = found
+            before = self._jobs.before(name)
+            if name not in self._jobs and before.owed is None and not before.vanished:
+                audit.running.add(name)
+                self._jobs.look(name, kind)
+                return self._jobs.next(Origin.RECONCILE)
+        if audit.finished and self._lists[Mode.RECONCILE].listing is None:
+            self._lists[Mode.RECONCILE].conclude()
+        return None
+
+    def _next_in_line(self, reason: Reason, origin: Origin) -> MessagesStep | None:
+        while (name := self._debts.take(reason)) is not None:
+            owed = self._jobs.before(name).owed
+            if name not in self._jobs and owed is not None and owed.reason is reason:
+                self._jobs.pay(name, origin)
+                return self._jobs.next(origin)
+        return None
+
+    # What a step brought
+
+    def listed(self, step: ListStep, page: Sequence[Listed], now: float) -> Findings:
+        """Note a page of conversations: which snapshots are new, which conversations must be read."""
+        scroll, at = self._lists[step.mode], self._ms(now)
+        sightings = [self._sight(seen) for seen in page]
+        if not scroll.top:
+            scroll.top = max((plausible(seen.updated_at, at) for seen in page), default=0)
+        listing = scroll.open(step.after, page, reached=self._reached(step.mode, sightings, scroll.top))
+        remembered: dict[str, ConversationState] = {}
+        for sighting in sightings:
+            self._shelf.show(sighting.seen.id)
+            state = self._note(step.mode, sighting, listing, at)
+            if state is not None:
+                remembered[sighting.seen.id] = state
+        news = [n for n, sighting in enumerate(sightings) if sighting.changed]
+        scroll.found += sum(sighting.changed or sighting.moved for sighting in sightings)
+        return Findings(news, [n for n, s in enumerate(sightings) if s.returned], remembered)
+
+    def _sight(self, seen: Listed) -> Sighting:
+        return sight(seen, decode_conversation(self._shelf.get(seen.id)), self._jobs.get(seen.id))
+
+    def _note(self, mode: Mode, sighting: Sighting, listing: Listing, at: int) -> ConversationState | None:
+        """Read it, owe it or know it already; the state that is to be saved with the list, if any."""
+        seen, moved = sighting.seen, sighting.moved
+        if mode is Mode.LIVE and moved:
+            listing.pending.add(seen.id)
+            self._jobs.read(seen, Origin.LIVE)
+            return None
+        if mode is Mode.RECONCILE:
+            moved = moved and self._is_old(seen)
+            self._compare(sighting)
+        return self._owe(mode, sighting, listing, at) if moved else _silent(sighting)
+
+    def _compare(self, sighting: Sighting) -> None:
+        """A reconcile shows this conversation: was it missed, or is it its turn to be read deep?"""
+        if sighting.job is not None or not self._is_old(sighting.seen):
+            return
+        if sighting.before is None or sighting.before.owed is None:
+            self._audit.found += sighting.moved or sighting.changed
+            self._audit.healed += sighting.changed and not sighting.moved
+        if sighting.known and not sighting.moved and self._audit.is_turn(sighting.seen.id):
+            self._audit.deep.append(sighting.seen.id)
+
+    def _owe(self, mode: Mode, sighting: Sighting, listing: Listing, at: int) -> ConversationState | None:
+        seen, before = sighting.seen, sighting.before or ConversationState()
+        reason = Reason.MISSED if mode is Mode.RECONCILE else Reason.BACKFILL
+        if sighting.job is not None or (before.owed is not None and before.owed.reason is not reason):
+            return _silent(sighting)
+        if before.owed is None:
+            listing.queued.append(seen.id)
+        owed = Owed(reason, seen.customer_id, seen.updated_at, seen.count, at)
+        return replace(before, snapshot=seen.snapshot, rest=seen.rest, owed=owed)
+
+    def _is_old(self, seen: Listed) -> bool:
+        """Whether it lies where live scans do not look."""
+        return seen.updated_at < self._floor
 
     @property
-    def _list_under_way(self) -> bool:
-        # Two lists side by side would show one conversation at two moments, and the older snapshot may
-        # be published last: its answer was overtaken, or its publication repeated.
-        return any(
-            scan.asking or (scan.listing is not None and not scan.listing.saved)
-            for scan in self._scans.values()
-        )
+    def _floor(self) -> int:
+        return self.state.watermark - int(self._pace.overlap * 1000)
 
-    def _next_loose(self, now: float) -> ScanStep | None:
-        """A step of a walk that no list waits for, such as the mending of a hole."""
-        if self.state.holes and now >= self._repair_at:
-            self._repair_at = now + HOLE_SECONDS
-            for conversation_id, customer_id in self.state.holes.items():
-                if conversation_id not in self._jobs:
-                    seen = Listed(conversation_id, customer_id, 0, 0, b"")
-                    self._jobs[conversation_id] = Job(
-                        Walk.begin(seen, self._before(conversation_id)), MENDING
-                    )
-                    self._loose.append(conversation_id)
-        return self._messages(self._loose.popleft()) if self._loose else None
-
-    def _messages(self, conversation_id: str) -> MessagesStep:
-        job = self._jobs[conversation_id]
-        return MessagesStep(job.walk.target, job.walk.skip, job.origin)
-
-    def _wanted(self, scan: Progress) -> bool:
-        if scan is self._scans[Mode.LIVE]:
-            return True
-        # The back-fill begins once the live scan watches: what changes meanwhile is then its business.
-        return self.passes > 0 and not self.state.backfilled
-
-    def _is_new_snapshot(self, seen: Listed, before: ConversationState | None) -> bool:
-        job = self._jobs.get(seen.id)
-        known = (job.newer or job.walk.target).snapshot if job else before.snapshot if before else b""
-        return known != seen.snapshot
-
-    @staticmethod
-    def _must_walk(seen: Listed, before: ConversationState | None) -> bool:
-        if before is None or before.walk is not None:
-            return True
-        moved = (before.updated_at, before.count) != (seen.updated_at, seen.count)
-        return moved or (bool(seen.customer_id) and not before.customer)
-
-    def _plan(self, seen: Listed, before: ConversationState, mode: Mode) -> None:
-        job = self._jobs.get(seen.id)
-        if job is None:
-            self._jobs[seen.id] = Job(Walk.begin(seen, before), mode.origin)
-            self._scans[mode].queue.append(seen.id)
-        elif (seen.updated_at, seen.count) != (job.walk.target.updated_at, job.walk.target.count):
-            # It moved while it is being read: read it again afterwards, whatever this walk still sees.
-            job.newer = seen
-
-    def _is_last(self, mode: Mode, page: Sequence[Listed]) -> bool:
-        if mode is Mode.BACKFILL:
+    def _reached(self, mode: Mode, sightings: Sequence[Sighting], top: int) -> bool:
+        """Whether a live scan need not look further down."""
+        if mode is not Mode.LIVE:
             return False
-        if self.state.watermark == 0:
+        if not self.state.watermark:
             # The first scan ever only finds the top; what lies below is the back-fill's.
-            return True
-        floor = self.state.watermark - int(self._pace.overlap * 1000)
+            return top > 0
         # A time that could not be read says nothing about how far down the list we are.
-        return any(0 < seen.updated_at < floor for seen in page)
+        below = [sighting for sighting in sightings if 0 < sighting.seen.updated_at < self._floor]
+        # News where there can be none: the watermark was ahead of Pancake's clock. Look further.
+        return bool(below) and not any(sighting.moved and sighting.known for sighting in below)
 
-    def _walked(self, step: MessagesStep) -> None:
-        conversation_id = step.target.id
-        job = self._jobs[conversation_id]
-        if not job.walk.done:
-            self._requeue(conversation_id)
-            return
-        del self._jobs[conversation_id]
-        if job.newer is not None:
-            again = Walk.begin(job.newer, self._before(conversation_id))
-            self._jobs[conversation_id] = Job(again, job.origin)
-            self._requeue(conversation_id)
-            return
-        self.state.holes.pop(conversation_id, None)
-        self._release(conversation_id)
+    def took(self, step: MessagesStep, page: Sequence[Seen], shown: int) -> Sequence[int]:
+        """Note a page of messages (``shown``: with those that have no id); which are to be published."""
+        return self._jobs.took(step.target.id, page, shown)
 
-    def _refused(self, step: ListStep) -> None:
-        scan = self._scans[step.mode]
-        scan.asking = False
-        # The back-fill has far to go back: only while other steps come through is it the cursor's fault.
-        if step.after and (step.mode is Mode.LIVE or self._saves > scan.progress_at_refusal):
-            scan.refused += 1
-            scan.progress_at_refusal = self._saves
-        if scan.refused >= CURSOR_TRIES:
-            scan.after = "" if scan.anchor == step.after else scan.anchor
-            scan.anchor, scan.doubted, scan.refused, scan.met = "", "", 0, set()
+    def walk(self, step: MessagesStep) -> Walk:
+        """The walk that the step belongs to."""
+        return self._job(step.target.id).walk
 
-    def _missed(self, step: MessagesStep, now: float) -> None:
-        conversation_id = step.target.id
-        job = self._jobs[conversation_id]
-        # Failures between which others came through speak against this conversation. On a page where
-        # nothing else moves there are no others: then many failures must do, or the page would wait for ever.
-        job.tries += 1
-        if self._saves > job.progress_at_failure:
-            job.alone += 1
-            job.progress_at_failure = self._saves
-        if job.alone < HOLE_TRIES and job.tries < HOLE_TRIES_AT_MOST:
-            self._requeue(conversation_id)
-            return
-        del self._jobs[conversation_id]
-        self.state.holes[conversation_id] = step.target.customer_id
-        self._repair_at = max(self._repair_at, now + HOLE_SECONDS)
-        self._release(conversation_id)
+    def remember(self, step: MessagesStep, now: float) -> ConversationState:
+        """What may be saved of the conversation, once everything taken so far is published."""
+        return self._jobs.remember(step.target.id, self._ms(now))
 
-    def _requeue(self, conversation_id: str) -> None:
-        for scan in self._scans.values():
-            if scan.listing is not None and conversation_id in scan.listing.pending:
-                scan.queue.append(conversation_id)
-                return
-        self._loose.append(conversation_id)
+    def refused(self, step: MessagesStep, reason: str, now: float) -> ConversationState:
+        """Pancake says that the conversation cannot be read; what may be saved of it."""
+        return self._jobs.refused(step.target.id, reason, self._ms(now))
 
-    def _before(self, conversation_id: str) -> ConversationState:
-        return decode_conversation(self._conversations.get(conversation_id)) or ConversationState()
+    def vanishing(self, step: MessagesStep) -> bool:
+        """Whether what ``remember`` or ``refused`` returned says that the conversation is gone."""
+        return self._job(step.target.id).vanishing
 
-    def _release(self, conversation_id: str) -> None:
-        for scan in self._scans.values():
-            if scan.listing is not None:
-                scan.listing.pending.discard(conversation_id)
+    def owing(self, step: OweStep) -> ConversationState:
+        """What is to be saved of a conversation that could not be read."""
+        before = self._jobs.before(step.conversation_id)
+        return replace(before, owed=self._aside.owed[step.conversation_id])
+
+    def settled(self, step: SettleStep, now: float) -> PageState:
+        """The page's state once the open listing counts."""
+        scroll, state = self._lists[step.mode], self.position(now)
+        listing = scroll.listing
+        if listing is None:
+            raise AssertionError("a settle step is handed out only for an open listing")
+        ended = listing.last and not listing.stuck
+        if step.mode is Mode.BACKFILL:
+            since = state.backfill.since or self._ms(scroll.started_at)
+            backfill = changed(state.backfill, after=listing.after, ended=ended, since=since)
+            return changed(state, backfill=backfill)
+        if step.mode is Mode.RECONCILE:
+            audit = self._audit
+            due = self._ms(now + self._pace.reconcile)
+            return changed(state, reconcile=audit.ending(self._ms(now), due)) if audit.looking else state
+        if not ended:
+            return state
+        # Only now: the scan has reached what was known before. Saved any earlier, a crash would
+        # leave a gap between the newest and the old watermark for ever.
+        watermark = max(state.watermark, scroll.top)
+        return changed(state, watermark=watermark, proved=self._ms(scroll.started_at), scanning=0)
+
+    def saved(self, step: ScanStep, states: Mapping[str, ConversationState], now: float) -> None:
+        """What the step brought is published, and ``states`` (by conversation) are saved."""
+        self._saves += 1
+        for name, state in states.items():
+            self._keep(name, state)
+        match step:
+            case ListStep():
+                listing = self._listing(step.mode)
+                listing.saved = True
+                reason = Reason.MISSED if step.mode is Mode.RECONCILE else Reason.BACKFILL
+                self._debts.queue(reason, listing.queued)
+            case MessagesStep():
+                self._read(step, now)
+            case OweStep():
+                del self._aside.owed[step.conversation_id]
+                self._release(step.conversation_id)
+            case SettleStep():
+                self.state = self.settled(step, now)
+                self._close(step.mode, now)
+
+    def failed(self, step: ScanStep, now: float) -> None:
+        """The step came to nothing; it is handed out again, or set aside as a hole."""
+        match step:
+            case ListStep():
+                self._lists[step.mode].refused(step.after, self._saves)
+            case SettleStep():
+                self._listing(step.mode).settling = False
+            case OweStep():
+                self._aside.notes.append(step.conversation_id)
+            case MessagesStep():
+                job = self._jobs.failed(step.target.id, self._saves)
+                if job is not None:
+                    self._set_aside(step.target.id, job, now)
+
+    def _set_aside(self, name: str, job: Job, now: float) -> None:
+        owed = self._jobs.before(name).owed
+        if job.kind is Kind.READ or owed is not None:
+            target = job.newer or job.walk.target
+            self._aside.owed[name] = debt(Reason.UNREADABLE, target, owed, self._ms(now))
+            self._aside.notes.append(name)
+        self._audit.running.discard(name)
+
+    def _keep(self, name: str, state: ConversationState) -> None:
+        owed = self._jobs.before(name).owed
+        self._shelf.put(name, encode(state))
+        self._debts.change(name, owed, state.owed)
+        self._audit.healed += owed is not None and owed.reason is Reason.MISSED and state.owed is None
+
+    def _read(self, step: MessagesStep, now: float) -> None:
+        if step.origin is Origin.BACKFILL:
+            self._meter.note(now)
+        job = self._jobs.saved(step.target.id)
+        if job is not None:
+            self._audit.vanished += job.vanishing
+            self._audit.running.discard(step.target.id)
+            self._release(step.target.id)
+
+    def _release(self, name: str) -> None:
+        for scroll in self._lists.values():
+            if scroll.listing is not None:
+                scroll.listing.pending.discard(name)
 
     def _close(self, mode: Mode, now: float) -> None:
-        scan, listing = self._scans[mode], self._listing(mode)
-        scan.listing = None
-        scan.after = listing.after
+        scroll = self._lists[mode]
+        listing = scroll.close()
         if listing.stuck:
-            # The list repeats itself: its cursor moved or is gone. Begin again at the last safe place.
-            scan.stuck += 1
-            # Live, somebody wrote in the cursor's conversation, which is the newest now: on a busy page
-            # that is nothing special, and a pause would leave the page unread for its length.
-            moved = mode is Mode.LIVE and scan.stuck < STUCK_TRIES
-            scan.due_at = now + (self._pace.interval if moved else STUCK_SECONDS)
-            if scan.stuck >= STUCK_TRIES:
-                self._given_up.add(mode)
+            self._give_up(mode, scroll, now)
         elif listing.last:
-            scan.stuck = 0
-            self._given_up.discard(mode)
-            # A pause after each live scan, however long it took: the back-fill begins its lists there.
-            scan.due_at = max(scan.started_at + self._pace.interval, now + self._pace.interval / 4)
-        if listing.last and mode is Mode.LIVE:
-            scan.after, scan.anchor, scan.met = "", "", set()
-            self.passes += not listing.stuck or mode in self._given_up
+            self._broken.pop(mode.value, None)
+            if mode is Mode.LIVE:
+                self._scanned(scroll, now)
+            elif mode is Mode.RECONCILE:
+                self._audited(now)
+
+    def _scanned(self, scroll: Scroll, now: float) -> None:
+        self.passes += 1
+        self._likelihood.found(now, scroll.found)
+        # A pause after each live scan, however long it took: the slow ones begin their lists there.
+        due = self._likelihood.due_at(scroll.started_at, now)
+        scroll.due_at = max(due, now + self._pace.interval / 4)
+        audit = self._audit
+        if self.state.backfill.ended and not audit.due:
+            audit.due = self._ms(now + self._pace.reconcile)
+        self._lists[Mode.RECONCILE].due_at = (audit.due - self._epoch_ms) / 1000
+
+    def _audited(self, now: float) -> None:
+        if self._audit.looking:
+            self._audit.end(self._ms(now), self._ms(now + self._pace.reconcile))
+            self._lists[Mode.RECONCILE].due_at = now + self._pace.reconcile
+        else:
+            self._audit.list_ended()
+
+    def _give_up(self, mode: Mode, scroll: Scroll, now: float) -> None:
+        # Live, somebody wrote in the cursor's conversation, which is the newest now: on a busy page
+        # that is nothing special, and a pause would leave the page unread for its length.
+        moved = mode is Mode.LIVE and scroll.stuck < STUCK_TRIES
+        scroll.due_at = now + (self._pace.interval if moved else STUCK_SECONDS)
+        if scroll.stuck >= STUCK_TRIES:
+            self._broken.setdefault(mode.value, self._ms(now))
+            self.passes += mode is Mode.LIVE
+        if mode is Mode.RECONCILE:
+            self._audit.give_up(self._ms(scroll.due_at))
+
+    def _job(self, name: str) -> Job:
+        job = self._jobs.get(name)
+        if job is None:
+            raise AssertionError("a step belongs to a conversation that is being read")
+        return job
 
     def _listing(self, mode: Mode) -> Listing:
-        listing = self._scans[mode].listing
+        listing = self._lists[mode].listing
         if listing is None:
             raise AssertionError(f"no open listing by {mode}")
         return listing
 
+    def _ms(self, now: float) -> int:
+        return self._epoch_ms + round(now * 1000)
 
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What a page of conversations brought: changed snapshots by index, and states to save with them."""
 
-    changed: Sequence[int]
-    remembered: Mapping[str, ConversationState]
+def _silent(sighting: Sighting) -> ConversationState | None:
+    """Its snapshot changed and nothing else: published with the list, remembered with it."""
+    seen, before = sighting.seen, sighting.before
+    if before is None or sighting.job is not None or before.snapshot == seen.snapshot:
+        return None
+    return replace(before, snapshot=seen.snapshot, rest=seen.rest)

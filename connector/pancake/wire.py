@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from connector.errors import UnknownOutcomeError
+from connector.pancake.volatile import content
 
 T = TypeVar("T")
 _LATEST = 253_402_300_800_000  # the year 10000: no clock shows more
 _MOST = 2**31
+_LONGEST_ID = 1000  # bytes: far beyond what Pancake makes, and within what a cursor can hold
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE = re.compile(_PAIR + rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL)
@@ -144,8 +146,10 @@ def _cut(body: bytes, readable: bytes, raws: Iterable[msgspec.Raw]) -> Sequence[
 
 
 def text_id(value: Any) -> str:
-    """An id that can be a key: a string with something in it and no NUL; else empty."""
-    return value if isinstance(value, str) and value.strip() and "\0" not in value else ""
+    """An id that can be a key: a string with something in it, no NUL, and of a sane length; else empty."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        return ""
+    return value if len(value) <= _LONGEST_ID and len(value.encode()) <= _LONGEST_ID else ""
 
 
 def number(value: Any) -> int:
@@ -176,13 +180,23 @@ def _within(moment: int) -> int:
 
 
 def content_hash(raw: bytes) -> bytes:
-    """Eight bytes that change when the object does; every byte of it counts as content."""
-    return hashlib.blake2b(raw, digest_size=8).digest()
+    """Eight bytes that change when the object does; what is not content (``volatile``) does not count."""
+    return hashlib.blake2b(content(raw), digest_size=8).digest()
 
 
-def fingerprint(message_id: str, content: bytes) -> bytes:
-    """Eight bytes that stand for one message in one state."""
-    return hashlib.blake2b(content, digest_size=8, key=message_id.encode()[:64]).digest()
+def snapshot_hashes(raw: bytes, head: ConversationHead) -> tuple[bytes, bytes]:
+    """A conversation's content hash, and four bytes for all of it but its moment and its count."""
+    whole = rest = content(raw)
+    for name, value in ((b"updated_at", head.updated_at), (b"message_count", head.message_count)):
+        said = msgspec.json.encode(value)
+        for colon in (b":", b": "):
+            rest = rest.replace(b'"%b"%b%b' % (name, colon, said), b"", 1)
+    return (hashlib.blake2b(whole, digest_size=8).digest(), hashlib.blake2b(rest, digest_size=4).digest())
+
+
+def fingerprint(message_id: str, hashed: bytes) -> bytes:
+    """Seven bytes for one message in one state: three of its id, four of its content's hash."""
+    return hashlib.blake2b(message_id.encode(), digest_size=3).digest() + hashed[:4]
 
 
 def _kind(problem: Exception) -> str:

@@ -122,7 +122,8 @@ class FakeBroker:
 
     def put(self, event: Event) -> tuple[Partition, int]:
         """Write an event where it belongs."""
-        topic = self.topics.conversations if event.kind is Kind.CONVERSATION else self.topics.messages
+        snapshot = event.kind in {Kind.CONVERSATION, Kind.VANISHED}
+        topic = self.topics.conversations if snapshot else self.topics.messages
         partition = Partition(topic, partition_of(event.conversation_id, self.count))
         return partition, self.append(partition, event_key(event), encode_event(event))
 
@@ -333,7 +334,9 @@ class FakePublisher:
             [
                 _Outgoing(
                     self._place(
-                        topics.conversations if event.kind is Kind.CONVERSATION else topics.messages,
+                        topics.conversations
+                        if event.kind in {Kind.CONVERSATION, Kind.VANISHED}
+                        else topics.messages,
                         event.conversation_id,
                     ),
                     event_key(event),

@@ -62,7 +62,7 @@ def events(draw: st.DrawFn) -> Event:
         draw(ID),
         draw(TEXT),
         draw(ID) if kind is Kind.MESSAGE else "",
-        0 if kind is Kind.THREAD else draw(LONG),
+        0 if kind in {Kind.THREAD, Kind.VANISHED} else draw(LONG),
         draw(LONG) if kind is Kind.CONVERSATION else 0,
         draw(LONG),
         draw(st.binary(max_size=8)),

@@ -7,7 +7,7 @@ import pytest
 
 from connector.engine.backoff import Backoff
 from connector.engine.poller import PagePoller, PollerTools
-from connector.pancake.scan import FULL_LIST, Pace, ScanStep
+from connector.pancake.steps import Pace, ScanStep, Shapes
 from connector.simulator.options import PancakeOptions
 from connector.simulator.world import World, WorldConfig
 from connector.telemetry import Metrics
@@ -42,7 +42,7 @@ class Life:
             cursor_missing=self.dice.choice(("restart", "empty", "error")),
         )
         # A list with pages shorter than any that was ever seen cannot be told from one that has ended.
-        self.removing = options.conversation_page >= FULL_LIST
+        self.removing = options.conversation_page >= Shapes().conversations
         self.client = DirectClient(self.world, self.clock, options)
         self.client.latency = lambda: (self.dice.random() * 0.3, self.dice.random() * 0.3)
         self.client.between = self.pass_time

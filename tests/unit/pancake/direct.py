@@ -13,8 +13,8 @@ from connector.errors import RetryableError, UnavailableError
 from connector.http.client import Answer, HttpClient, Request
 from connector.model import CursorRecord, DeadLetter, Event, Kind, Page
 from connector.pancake.account import Account
-from connector.pancake.scan import Pace, ScanStep
 from connector.pancake.source import PancakePage
+from connector.pancake.steps import Pace, ScanStep
 from connector.settings import PancakeSettings
 from connector.simulator.access import route
 from connector.simulator.listing import CursorGoneError, Query, conversations, messages
@@ -86,6 +86,7 @@ class Topic:
     cursors: dict[tuple[str, str], CursorRecord] = field(default_factory=dict)
     conversations: dict[str, Event] = field(default_factory=dict)
     messages: dict[tuple[str, str], Event] = field(default_factory=dict)
+    vanished: dict[str, Event] = field(default_factory=dict)
 
     async def publish(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -115,6 +116,8 @@ class Topic:
             self.conversations[event.conversation_id] = event
         elif event.kind is Kind.MESSAGE:
             self.messages[event.conversation_id, event.message_id] = event
+        elif event.kind is Kind.VANISHED:
+            self.vanished[event.conversation_id] = event
 
     def differs(self, world: World, page_id: str) -> list[str]:
         """What the newest record of each key does not tell as Pancake has it now."""

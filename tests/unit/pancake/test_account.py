@@ -14,8 +14,8 @@ from connector.errors import ConfigError, ParkedError, UnauthorizedError, Unknow
 from connector.http.client import HttpClient
 from connector.model import Page
 from connector.pancake.account import Account, parse_pages
-from connector.pancake.scan import ListStep, Pace
 from connector.pancake.source import PancakePage
+from connector.pancake.steps import ListStep, Pace
 from connector.settings import HttpSettings, PancakeSettings
 from connector.simulator.faults import Rule
 from connector.simulator.options import PancakeOptions

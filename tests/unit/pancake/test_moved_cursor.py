@@ -1,8 +1,10 @@
 """A live scan pages behind a conversation in which somebody writes meanwhile."""
 
-from connector.pancake.scan import STUCK_SECONDS, STUCK_TRIES, ListStep, Mode, Pace, PageScan, ScanStep
-from connector.pancake.state import ConversationState, PageState, encode
-from connector.pancake.walk import Listed
+from connector.pancake.scan import PageScan
+from connector.pancake.scroll import STUCK_SECONDS, STUCK_TRIES
+from connector.pancake.shelf import Shelf
+from connector.pancake.state import BackfillState, ConversationState, PageState, encode
+from connector.pancake.steps import Listed, ListStep, Mode, Pace, ScanStep
 
 PACE = Pace(interval=2.0, overlap=60.0)
 NEWEST = 1_767_225_600_000
@@ -11,11 +13,12 @@ CONVERSATIONS = [Listed(f"c{age}", "customer", NEWEST - age, 1, b"snapshot") for
 
 def busy_page() -> PageScan:
     """Everything on it moved within the overlap, so that one page of results is never the last."""
-    known = {
-        seen.id: encode(ConversationState(seen.updated_at, seen.count, customer=True, snapshot=seen.snapshot))
+    known = [
+        encode(ConversationState(seen.updated_at, seen.count, "customer", seen.snapshot, read=True))
         for seen in CONVERSATIONS
-    }
-    return PageScan(PageState(watermark=NEWEST, backfilled=True), known, PACE)
+    ]
+    state = PageState(watermark=NEWEST, backfill=BackfillState(ended=True))
+    return PageScan(state, Shelf("page", [seen.id for seen in CONVERSATIONS], known), PACE)
 
 
 def handed_out(scan: PageScan, now: float) -> ScanStep:

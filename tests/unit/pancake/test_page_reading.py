@@ -6,16 +6,10 @@ import pytest
 import structlog
 
 from connector.model import Kind
-from connector.pancake.scan import (
-    HOLE_SECONDS,
-    STUCK_SECONDS,
-    STUCK_TRIES,
-    ListStep,
-    MessagesStep,
-    Mode,
-    Pace,
-)
-from connector.pancake.state import PageState, decode_page
+from connector.pancake.debts import WAITS
+from connector.pancake.scroll import STUCK_SECONDS, STUCK_TRIES
+from connector.pancake.state import PageState, Reason, decode_page
+from connector.pancake.steps import ListStep, MessagesStep, Mode, Pace
 from connector.simulator.inbox import Conversation
 from connector.simulator.options import PancakeOptions
 from connector.simulator.world import World, WorldConfig
@@ -81,7 +75,7 @@ async def test_an_empty_page_is_caught_up_at_once() -> None:
     await here.hand.steps()
     assert here.hand.reader.caught_up
     assert here.topic.events == []
-    assert here.state.backfilled
+    assert here.state.backfill.ended
 
 
 @pytest.mark.parametrize("conversations", [59, 60, 61, 120])
@@ -280,7 +274,7 @@ async def test_a_list_that_repeats_itself_is_reported_and_counted() -> None:
     assert {line["event"] for line in lines if line["log_level"] == "warning"} >= {"list repeats itself"}
     assert here.hand.reader.holes == 1
     assert here.hand.reader.caught_up
-    assert not here.state.backfilled
+    assert not here.state.backfill.ended
     here.client.options.cursor_ignored = False
     await here.hand.steps()
     await here.next_scan()
@@ -321,28 +315,35 @@ async def test_a_cursor_whose_conversation_is_gone_does_not_end_the_list(
 
 async def test_a_back_fill_whose_saved_cursor_is_gone_begins_its_list_again() -> None:
     here = desk(conversations=110, messages=0, options=PancakeOptions(conversation_page=30))
-    while not here.state_or_none or not here.state_or_none.after:
+    while not here.state_or_none or not here.state_or_none.backfill.after:
         await here.hand.steps(1)
     here.hand.crash()
-    here.world.remove_conversation(here.hand.page_id, here.state.after)
+    here.world.remove_conversation(here.hand.page_id, here.state.backfill.after)
     await here.hand.steps()
     assert here.differs() == []
-    assert here.state.backfilled
+    assert here.state.backfill.ended
 
 
-async def test_a_messages_list_that_ignores_its_offset_comes_to_an_end() -> None:
+async def test_a_messages_list_that_ignores_its_offset_is_a_hole_with_a_name_until_it_does_not() -> None:
     here = desk(conversations=1, messages=70, options=PancakeOptions(current_count_ignored=True))
     await here.hand.steps()
     assert here.client.count("messages") == 2
     assert len(here.topic.messages) == 30
     assert here.hand.reader.caught_up
+    assert [hole.reason for hole in here.hand.reader.completeness.holes] == ["offset_ignored"]
+    here.hand.crash()
+    here.client.options.current_count_ignored = False
+    await here.clock.advance(WAITS[Reason.OFFSET_IGNORED][0])
+    await here.hand.steps()
+    assert here.differs() == []
+    assert here.hand.reader.holes == 0
 
 
 @pytest.mark.parametrize("arrived", [0, 1, 29, 30, 31, 45])
 async def test_an_interrupted_walk_goes_on_where_it_was(arrived: int) -> None:
     here = desk(conversations=1, messages=300)
     await here.hand.steps(1 + 6)
-    assert len(here.topic.messages) == 180
+    assert len(here.topic.messages) == 30 + 5 * 29
     here.hand.crash()
     for _ in range(arrived):
         here.say(here.conversations[0])
@@ -350,7 +351,7 @@ async def test_an_interrupted_walk_goes_on_where_it_was(arrived: int) -> None:
     await here.hand.steps()
     assert here.differs() == []
     published = sum(event.kind is Kind.MESSAGE for event in here.topic.events[again:])
-    assert published <= 120 + 2 * arrived + 30
+    assert published <= 125 + 2 * arrived + 30
     # The newest pages until a known message, the rest of the old ones, and a quiet end.
     assert here.client.count("messages") - before <= 2 * (arrived // 30 + 1) + 4 + 1
 
@@ -406,10 +407,11 @@ async def test_a_conversation_that_fails_while_others_pass_is_a_hole_and_is_mend
     await here.hand.steps()
     assert here.hand.reader.caught_up
     assert here.hand.reader.holes == 1
-    assert here.state.holes == {poisoned.id: poisoned.customer_id}
+    owed = here.state.debts[poisoned.id]
+    assert (owed.reason, owed.customer_id) == (Reason.UNREADABLE, poisoned.customer_id)
     here.client.broken = lambda _: False
     here.hand.crash()
-    await here.clock.advance(HOLE_SECONDS)
+    await here.clock.advance(WAITS[Reason.UNREADABLE][0])
     await here.hand.steps()
     assert here.hand.reader.holes == 0
     assert here.differs() == []

@@ -1,0 +1,116 @@
+"""One conversation being read, and what is still owed of it afterwards. Pure."""
+
+import enum
+from dataclasses import dataclass
+
+from connector.model import Origin
+from connector.pancake.debts import LAG_WAITS, postponed
+from connector.pancake.state import FINGERPRINT, Owed, Reason
+from connector.pancake.steps import Listed
+from connector.pancake.walk import Walk
+
+RECENT_MS = 600_000  # a move no older than this may still be ahead of its message
+
+
+class Kind(enum.Enum):
+    """What a conversation is read for."""
+
+    READ = "read"  # publish what is new, back to what is known
+    DEEP = "deep"  # to its end, and publish only if anything differs
+    PROBE = "probe"  # is it still there?
+
+
+@dataclass(slots=True)
+class Job:
+    """
+    A walk under way. ``newer``: it was listed anew meanwhile. ``out``: its step is handed out.
+
+    ``over``: what is being saved ends it. ``vanishing``: that it is gone is being published.
+    """
+
+    walk: Walk
+    origin: Origin
+    kind: Kind = Kind.READ
+    newer: Listed | None = None
+    out: bool = False
+    over: bool = False
+    vanishing: bool = False
+    tries: int = 0
+    alone: int = 0
+    saves_at_failure: int = -1
+
+
+def debt(reason: Reason, target: Listed, was: Owed | None, now_ms: int, *, missing: int = 0) -> Owed:
+    """What is owed of a conversation from now on; tried ever more seldom while the reason stays."""
+    same = was is not None and was.reason is reason
+    tries = was.tries + 1 if was is not None and same else 0
+    since = was.since if was is not None and same else now_ms
+    due = postponed(reason, tries, now_ms)
+    return Owed(reason, target.customer_id, target.updated_at, target.count, since, due, tries, missing)
+
+
+def debt_after(job: Job, now_ms: int) -> Owed | None:
+    """
+    What a walk that has ended leaves to be read again.
+
+    Pancake may show that a conversation moved before it shows what moved it (reality 20). Messages that
+    are counted and not there, or a move that nothing explains, are looked for again after short waits. Is it
+    still unexplained then, something deeper than the newest messages has changed, and they are all read.
+    """
+    walk = job.walk
+    target, was = walk.target, walk.before.owed
+    if walk.stuck:
+        return debt(Reason.OFFSET_IGNORED, target, was, now_ms)
+    missing = _missing(job)
+    if not (missing or _unexplained(job)):
+        return None
+    waited = was is not None and was.reason in (Reason.LAG, Reason.GONE)
+    nothing = walk.empty and target.count > 0
+    watched = job.origin is Origin.LIVE and walk.before.read
+    if not (waited or nothing or watched or _recent(target, now_ms)):
+        return None
+    if _may_lag(was, target, nothing=nothing):
+        again = was if was is not None and _same(was, target) else None
+        return debt(Reason.LAG, target, again, now_ms, missing=missing)
+    if nothing:
+        # Counted, listed, and empty: as good as gone, and cheap to ask for again.
+        return debt(Reason.GONE, target, was, now_ms)
+    deeper = target.count > len(walk.state().tail) // FINGERPRINT
+    return debt(Reason.DEEP, target, None, now_ms) if deeper else None
+
+
+def _may_lag(was: Owed | None, target: Listed, *, nothing: bool) -> bool:
+    """Whether it is still to be waited for: not yet often enough since it moved."""
+    if was is None or not _same(was, target):
+        return True
+    if was.reason is Reason.GONE:
+        return not nothing
+    return was.reason is not Reason.LAG or was.tries + 1 < len(LAG_WAITS)
+
+
+def _missing(job: Job) -> int:
+    """How many messages the list has counted since the last reading, and the walk has not met."""
+    walk = job.walk
+    before, was = walk.before, walk.before.owed
+    owed = was.missing if was is not None and was.reason is Reason.LAG else 0
+    return max(0, walk.target.count - (before.count if before.read else 0) + owed - walk.arrived)
+
+
+def _unexplained(job: Job) -> bool:
+    """Whether it moved, and neither its snapshot nor its messages tell why."""
+    walk = job.walk
+    before, target, was = walk.before, walk.target, walk.before.owed
+    if walk.changed or walk.thread != before.thread:
+        return False
+    if was is not None and was.reason is Reason.LAG and not was.missing:
+        return True
+    moved = before.read and target.updated_at != before.updated_at
+    return moved and (target.count, target.rest) == (before.count, before.rest)
+
+
+def _recent(target: Listed, now_ms: int) -> bool:
+    return target.updated_at > now_ms - RECENT_MS
+
+
+def _same(owed: Owed, target: Listed) -> bool:
+    return (owed.updated_at, owed.count) == (target.updated_at, target.count)
