@@ -13,6 +13,7 @@ from connector.cli.process import finish, settings_or_exit
 LAZY = {
     "demo": "connector.cli.demo:demo",
     "simulate": "connector.cli.simulate:simulate",
+    "status": "connector.cli.status:status",
     "topics": "connector.cli.topics:topics",
 }
 
