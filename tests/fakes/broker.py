@@ -319,6 +319,10 @@ class FakePublisher:
         """Let the next ``times`` of ``call`` write only half of their records and raise."""
         self._failures[call] += [error or UnavailableError("the broker does not answer")] * times
 
+    def recover(self) -> None:
+        """Nothing fails any more."""
+        self._failures.clear()
+
     def hold(self, call: str) -> asyncio.Event:
         """Let ``call`` wait for its acknowledgement until the event returned is set."""
         return self._gates.setdefault(call, asyncio.Event())

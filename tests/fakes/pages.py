@@ -71,9 +71,13 @@ class FakeSource:
 
     def open(self, page: Page, cursors: Sequence[CursorRecord]) -> "FakeReader":
         """A reader that goes on behind the steps that ``cursors`` say are done."""
+        return FakeReader(self, page.id, self.done_by(page, cursors))
+
+    def done_by(self, page: Page, cursors: Sequence[CursorRecord]) -> set[int]:
+        """The steps that ``cursors`` say are done, for one who opens the page."""
         done = {int(cursor.conversation_id) for cursor in cursors if cursor.state == DONE}
         self.opened.append((page.id, len(done)))
-        return FakeReader(self, page.id, done)
+        return done
 
     async def call(self, page_id: str, step: int) -> SourceBatch:
         where = (page_id, step)

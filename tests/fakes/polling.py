@@ -4,15 +4,16 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
-from connector.codec import decode_cursor, decode_dead_letter, decode_event, decode_status
+from connector.codec import decode_cursor, decode_dead_letter, decode_event, decode_status, encode_cursor
 from connector.engine.backoff import Backoff
 from connector.engine.fleet import Fleet, Pace, Source
 from connector.engine.poller import PollerTools
 from connector.kafka.partitioner import partition_of
-from connector.model import CursorRecord, DeadLetter, Event, PageStatus
+from connector.model import CursorRecord, DeadLetter, Event, PageStatus, Partition
 from connector.telemetry import Metrics
-from tests.fakes.broker import FakeBroker, FakeConsumer, FakePublisher, Stored
+from tests.fakes.broker import FakeBroker, Stored
 from tests.fakes.clock import FakeClock
+from tests.fakes.frost import Frost, FrostClock, FrostConsumer, FrostPublisher, FrostReader
 from tests.fakes.pages import FakeDirectory, FakeSource
 
 LONGEST_SECONDS = 3600.0
@@ -24,24 +25,26 @@ class PollerProcess:
 
     def __init__(self, polling: "Polling", *, once: bool) -> None:
         topics = polling.broker.topics
-        self.consumer = FakeConsumer(polling.broker, topics.poller_group, [topics.pages], from_end=True)
-        self.publisher = FakePublisher(polling.broker, owner=f"process {len(polling.processes)}")
+        self.frost = frost = Frost()
+        self.deafness = Frost()  # of the consumer alone
+        self.name = f"process {len(polling.processes)}"
+        self.consumer = FrostConsumer(
+            (frost, self.deafness), polling.broker, topics.poller_group, [topics.pages]
+        )
+        self.publisher = FrostPublisher(frost, polling.broker, self.name)
+        self.publisher.sight = polling.sight
+        clock = FrostClock(polling.clock, frost)
         self.publisher.crash = self.crash
         self.metrics = Metrics()
         tools = PollerTools(
-            self.publisher,
-            self.publisher,
-            Backoff(2.0, random.Random(0)),
-            polling.clock,
-            self.metrics,
-            polling.lanes,
+            self.publisher, self.publisher, Backoff(2.0, random.Random(0)), clock, self.metrics, polling.lanes
         )
         source = Source(
             polling.directory,
             self.publisher,
             self.publisher,
             lambda page_id: partition_of(page_id, polling.broker.count),
-            polling.source.open,
+            lambda page, cursors: FrostReader(frost, polling.source, page, cursors),
         )
         self.fleet = Fleet(self.consumer, source, tools, Pace(PAGES_INTERVAL, polling.drain))
         self.stop = asyncio.Event()
@@ -79,6 +82,7 @@ class Polling:
         self.directory = FakeDirectory(list(pages))
         self.lanes = lanes
         self.drain = drain
+        self.sight = 0.0  # seconds until a claim is seen by who does not ask
         self.processes: list[PollerProcess] = []
 
     def start(self, *, once: bool = False) -> PollerProcess:
@@ -93,6 +97,12 @@ class Polling:
         if not process.crashed:
             process.task.result()
         return process
+
+    def claim(self, page_id: str, owner: str = "a stranger") -> None:
+        """Let somebody who is no member of the group claim a page's partition."""
+        number = partition_of(page_id, self.broker.count)
+        value = encode_cursor(CursorRecord("", "", b""), owner=owner, saved_at=self.clock.epoch_ms())
+        self.broker.append(Partition(self.broker.topics.cursors, number), b"claim", value)
 
     async def until(self, condition: Callable[[], object], within: float = LONGEST_SECONDS) -> None:
         """Let time pass until ``condition`` holds."""
