@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
+from aiohttp.web import RouteDef
 
 from connector.budget import BudgetOptions, LocalBudget, RedisBudget
 from connector.clock import Clock, SystemClock
@@ -33,6 +34,7 @@ from connector.kafka.publisher import KafkaPublisher, ProducerThread
 from connector.kafka.topics import partition_counts
 from connector.model import CursorRecord, Page
 from connector.pancake.account import Account
+from connector.pancake.hooks import Hooks
 from connector.pancake.source import PancakePage
 from connector.pancake.steps import Pace, ScanStep
 from connector.ports import Consumer, RateBudget
@@ -147,7 +149,8 @@ def build_poller(parts: Base, *, once: bool = False) -> Fleet[ScanStep]:
     """
     settings, topics, clock = parts.settings, parts.topics, parts.clock
     account = Account(parts.client, settings.pancake, clock)
-    pace = Pace(NEVER if once else settings.poller.interval, settings.poller.overlap)
+    poller = settings.poller
+    pace = Pace(NEVER if once else poller.interval, poller.overlap, poller.interval_max)
 
     def open_page(page: Page, cursors: Sequence[CursorRecord]) -> PancakePage:
         return PancakePage(page, account, parts.client, settings.pancake, clock).resume(cursors, pace)
@@ -180,12 +183,17 @@ async def run_poller(settings: Settings, *, once: bool) -> Outcome:
     """Own pages, publish events, save cursors, until SIGTERM. Raises as ``base`` and Fleet.run."""
     async with base(settings) as parts:
         fleet = build_poller(parts, once=once)
-        await _serve(parts, fleet, lambda stop: fleet.run(stop, once=once))
+        secret = settings.pancake.webhook_secret.get_secret_value()
+        hooks = Hooks(secret, fleet.hints, parts.clock, parts.metrics)
+        await _serve(parts, fleet, lambda stop: fleet.run(stop, once=once), hooks.routes())
         return Outcome(fleet.left_out + parts.metrics.total(REJECTED_AT_SOURCE))
 
 
 async def _serve(
-    parts: Base, role: "SinkRunner | Fleet[ScanStep]", run: Callable[[asyncio.Event], Awaitable[None]]
+    parts: Base,
+    role: "SinkRunner | Fleet[ScanStep]",
+    run: Callable[[asyncio.Event], Awaitable[None]],
+    routes: Sequence[RouteDef] = (),
 ) -> None:
     stop = asyncio.Event()
     health = HealthServer(
@@ -193,6 +201,7 @@ async def _serve(
         parts.metrics,
         lambda: {"loop turns": parts.clock.monotonic() - role.beat < STALL_SECONDS},
         lambda: {"assigned": role.ready, "not leaving": not stop.is_set()},
+        routes,
     )
     await health.start()
     try:

@@ -16,6 +16,7 @@ from connector.codec import (
     decode_dead_letter,
     decode_event,
     decode_hint,
+    decode_page,
     decode_status,
     encode_cursor,
     encode_dead_letter,
@@ -128,6 +129,7 @@ DECODERS: list[Callable[[bytes | None], object]] = [
     decode_cursor,
     decode_dead_letter,
     decode_hint,
+    decode_page,
     decode_status,
 ]
 
@@ -135,6 +137,11 @@ DECODERS: list[Callable[[bytes | None], object]] = [
 @given(events())
 def test_an_event_comes_back_as_it_was(event: Event) -> None:
     assert decode_event(encode_event(event)) == event
+
+
+@given(st.builds(Page, ID, ID, TEXT, TEXT))
+def test_a_page_comes_back_as_it_was(page: Page) -> None:
+    assert decode_page(encode_page(page, observed_at=1)) == page
 
 
 @given(ID)
