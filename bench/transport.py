@@ -17,7 +17,8 @@ from bench.stage import ROLE, simulator
 from connector.budget import LocalBudget
 from connector.clock import SystemClock
 from connector.folkform.answers import judge
-from connector.folkform.bodies import message_bodies
+from connector.folkform.bodies import Parcel
+from connector.folkform.dialects import DIALECTS
 from connector.http.client import HttpClient, Request
 from connector.model import Scope
 from connector.settings import HttpSettings
@@ -40,7 +41,8 @@ class Pace:
 
 
 def measure(plan: Plan) -> Result:
-    body = next(message_bodies(next(production(1))[1:]))
+    parcel = Parcel.of(next(production(1))[1:], DIALECTS["generation1"].messages)
+    body = parcel.body(0, len(parcel.messages))
     calls = 400 if plan.quick else 3000
     paces: dict[str, list[Pace]] = {}
     with simulator("folkform", "--rate", "off", "--digests-only") as folkform:

@@ -120,7 +120,15 @@ class FolkFormSettings(Group):
     role_id: str = Field("", description="X-Active-Role-ID, 24 hexadecimal digits")
     rate: RateText = Field("100/60s", description="calls per account; off lifts the limit")
     account: str = Field("default", description="name of the shared limit: same name, same limit")
-    dialect: Literal["auto", "generation1"] = "auto"
+    dialect: Literal["auto", "generation1", "generation2", "generation3"] = Field(
+        "auto", description="which generation of FolkForm's API is spoken; auto: found out by the first calls"
+    )
+    batch: int = Field(
+        15, ge=1, le=20, description="conversations in one call where FolkForm has batch-upsert; 1: never"
+    )
+    body_bytes: int = Field(
+        10_000_000, ge=100_000, description="largest body of several messages; FolkForm takes 10,485,760"
+    )
 
 
 class KafkaSettings(Group):
@@ -306,6 +314,22 @@ def load(config: Path | None = None) -> Settings:
         ) from None
     except ValidationError as problem:
         raise ConfigError(_explain(problem), advice="see `connector --help` and docs/SETTINGS.md") from None
+
+
+def folkform_token(held: FolkFormSettings) -> SecretStr:
+    """
+    FolkForm's token as its file holds it now; that of the start when it was not given as a file.
+
+    Raises:
+        ConfigError: the file cannot be read, or what it holds is no token.
+    """
+    variable = f"{PREFIX}FOLKFORM__TOKEN"
+    if f"{variable}_FILE" not in os.environ:
+        return held.token
+    try:
+        return _token(SecretStr(dict(_environment())[variable]))
+    except ValueError as problem:
+        raise ConfigError(f"{variable}_FILE: {problem}", advice="one token, nothing else") from None
 
 
 def _broken_json() -> Iterator[str]:

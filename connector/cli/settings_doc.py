@@ -19,7 +19,6 @@ NOTES: Mapping[str, str] = {
     "folkform.base_url": "`/v1/…` is appended. The token rides in a header: give https outside a private "
     "network",
     "folkform.rate": "`<calls>/<period>`, such as `100/60s`",
-    "folkform.dialect": "which generation of FolkForm's API is spoken; there is one so far",
     "kafka.bootstrap_servers": "`host:port`, several with commas",
     "kafka.config": "such as `security.protocol` and `sasl.*`; it may hold a password, so give it as a file. "
     "What the promise rests on (acks, idempotence, offset handling) cannot be changed by it",

@@ -1,69 +1,124 @@
 """Request bodies around objects that are passed on as they came: spliced, never parsed and printed again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from connector.errors import RejectedError
+from connector.folkform.dialects import Route
 from connector.model import Event, Kind
 
-# contracts/folkform.md B12: 10 MiB pass exactly; the rest is for the frame around the objects.
-MAX_BODY_BYTES = 10 * 2**20
 _EMPTY = b"{}"
+TOO_LARGE = "body_too_large"
 
 
-def conversation_body(event: Event) -> bytes:
+def filter_of(event: Event) -> dict[str, str]:
+    """
+    What the write of a snapshot must match: an empty or wrong one would overwrite another conversation's
+    document (contracts B5.6).
+    """  # noqa: D205
+    return {"conversationId": event.conversation_id}
+
+
+def conversation_body(event: Event, route: Route) -> bytes:
     """The body of a conversation's upsert."""
     head = {"pageId": event.page_id, "pageUsername": event.page_username}
     if event.customer_id:
         head["customerId"] = event.customer_id
-    return _frame(head, event.payload)
+    body = _frame(head, b'"panCakeData":' + event.payload)
+    return _ingest(route, body, filter_of(event)) if route.domain else body
 
 
-def message_bodies(lane: Sequence[Event]) -> Iterator[bytes]:
+def batch_body(events: Sequence[Event]) -> bytes:
+    """The body of the proposed batch: snapshots of one page."""
+    head = {"pageId": events[0].page_id, "pageUsername": events[0].page_username}
+    return _frame(head, b'"conversations":[' + b",".join(event.payload for event in events) + b"]")
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
     """
-    The bodies that carry one conversation's events, in order: one, unless it would grow too large.
+    One conversation's messages, as one body or as several in their order.
 
-    Raises:
-        RejectedError: FolkForm would refuse all of it: the conversation has no customer.
+    ``places``: where each message stands in the lane; ``rest``: what the thread says beside them, and
+    ``rest_place`` where that stands, -1 when the lane has none.
     """
-    newest = lane[-1]
-    customer_id = next((event.customer_id for event in reversed(lane) if event.customer_id), "")
-    if not customer_id:
-        raise RejectedError(
-            "missing_customer_id", "FolkForm stores no messages of a conversation without customer"
+
+    head: dict[str, str]
+    messages: tuple[bytes, ...]
+    places: tuple[int, ...]
+    rest: bytes
+    rest_place: int
+    route: Route
+
+    @classmethod
+    def of(cls, lane: Sequence[Event], route: Route) -> "Parcel":
+        """
+        What a lane becomes.
+
+        Raises:
+            RejectedError: FolkForm would refuse all of it: a name that it requires is empty.
+        """
+        found = [(place, event) for place, event in enumerate(lane) if event.kind is Kind.MESSAGE]
+        threads = [(place, event) for place, event in enumerate(lane) if event.kind is Kind.THREAD]
+        rest_place, thread = threads[-1] if threads else (-1, None)
+        return cls(
+            _named(lane),
+            tuple(event.payload for _, event in found),
+            tuple(place for place, _ in found),
+            thread.payload if thread else _EMPTY,
+            rest_place,
+            route,
         )
+
+    def end(self, start: int, room: int) -> int:
+        """How far a body that begins with message ``start`` may reach; one message it always takes."""
+        size = len(self.body(start, start))
+        for at in range(start, len(self.messages)):
+            size += len(self.messages[at]) + 1
+            if size > room and at > start:
+                return at
+        return len(self.messages)
+
+    def body(self, start: int, end: int) -> bytes:
+        """The body with the messages from ``start`` up to, not including, ``end``."""
+        inner = self.rest.strip()[1:-1].strip()
+        comma = b"," if inner else b""
+        listed = b",".join(self.messages[start:end])
+        data = b'"panCakeData":{' + inner + comma + b'"messages":[' + listed + b"]}"
+        body = _frame(self.head, data)
+        return _ingest(self.route, body) if self.route.domain else body
+
+
+def _named(lane: Sequence[Event]) -> dict[str, str]:
+    newest = lane[-1]
     head = {
         "pageId": newest.page_id,
         "pageUsername": newest.page_username,
         "conversationId": newest.conversation_id,
-        "customerId": customer_id,
+        "customerId": next((event.customer_id for event in reversed(lane) if event.customer_id), ""),
     }
-    threads = [event.payload for event in lane if event.kind is Kind.THREAD]
-    thread = threads[-1] if threads else _EMPTY
-    messages = [event.payload for event in lane if event.kind is Kind.MESSAGE]
-    room = MAX_BODY_BYTES - len(_frame(head, _with_messages(thread, [])))
-    for part in _parts(messages, room):
-        yield _frame(head, _with_messages(thread, part))
+    for name, value in head.items():
+        if not value:
+            raise RejectedError(MISSING[name], f"FolkForm stores no messages without {name}")
+    return head
 
 
-def _parts(messages: Sequence[bytes], room: int) -> Iterator[Sequence[bytes]]:
-    part: list[bytes] = []
-    size = 0
-    for message in messages:
-        if part and size + len(message) + 1 > room:
-            yield part
-            part, size = [], 0
-        part.append(message)
-        size += len(message) + 1
-    yield part
+MISSING = {
+    "pageId": "missing_page_id",
+    "pageUsername": "missing_page_username",
+    "conversationId": "missing_conversation_id",
+    "customerId": "missing_customer_id",
+}
 
 
-def _with_messages(thread: bytes, messages: Sequence[bytes]) -> bytes:
-    inner = thread.strip()[1:-1].strip()
-    comma = b"," if inner else b""
-    return b"{" + inner + comma + b'"messages":[' + b",".join(messages) + b"]}"
+def _ingest(route: Route, body: bytes, wanted: dict[str, str] | None = None) -> bytes:
+    head: dict[str, object] = {"domain": route.domain}
+    if wanted:
+        head["filter"] = wanted
+    return msgspec.json.encode(head)[:-1] + b',"data":' + body + b"}"
 
 
-def _frame(head: dict[str, str], data: bytes) -> bytes:
-    return msgspec.json.encode(head)[:-1] + b',"panCakeData":' + data + b"}"
+def _frame(head: dict[str, str], member: bytes) -> bytes:
+    return msgspec.json.encode(head)[:-1] + b"," + member + b"}"

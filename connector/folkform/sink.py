@@ -1,96 +1,123 @@
-"""The Sink port: one conversation's events as calls to FolkForm, generation 1."""
+"""The Sink port: one conversation's events, or many snapshots, as calls to FolkForm."""
 
 import asyncio
-import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
-import msgspec
+from pydantic import SecretStr
 
-from connector.errors import ConfigError, RejectedError, RetryableError
-from connector.folkform.answers import judge
-from connector.folkform.bodies import conversation_body, message_bodies
-from connector.http.client import HttpClient, Request
-from connector.model import Event, Kind, Origin, Rate, Scope
+from connector.errors import RejectedError, RetryableError
+from connector.folkform.access import Access
+from connector.folkform.answers import NoRouteError
+from connector.folkform.bodies import Parcel, batch_body
+from connector.folkform.caller import Caller, Errand
+from connector.folkform.flaws import flaw_of
+from connector.folkform.messages import Messages
+from connector.folkform.room import Room
+from connector.folkform.snapshots import Snapshots
+from connector.http.client import HttpClient
+from connector.model import Event, Kind, Origin
 from connector.ports import Priority
 from connector.settings import FolkFormSettings
 
-_JSON = {"Content-Type": "application/json; charset=utf-8"}
-_ROLE = re.compile(r"[0-9a-fA-F]{24}")
 _PRIORITIES = {
     Origin.LIVE: Priority.LIVE,
     Origin.RECONCILE: Priority.VERIFY,
     Origin.BACKFILL: Priority.BACKFILL,
     Origin.REPLAY: Priority.REPLAY,
 }
+Verdict = RetryableError | RejectedError | None
+Lanes = Sequence[Sequence[Event]]
 
 
 class FolkFormSink:
     """Writes to one FolkForm account."""
 
-    def __init__(self, client: HttpClient, settings: FolkFormSettings) -> None:
-        """Raises ConfigError when the credentials cannot be right."""
-        if not settings.token.get_secret_value():
-            raise ConfigError(
-                "CONNECTOR_FOLKFORM__TOKEN is missing",
-                advice="set it, or give a file in CONNECTOR_FOLKFORM__TOKEN_FILE",
-            )
-        if not _ROLE.fullmatch(settings.role_id):
-            raise ConfigError(
-                "CONNECTOR_FOLKFORM__ROLE_ID must be 24 hexadecimal digits",
-                advice="GET /v1/auth/roles of FolkForm lists the roleId of each role",
-            )
-        self._client = client
-        self._base = settings.base_url
-        self._token = settings.token
-        self._headers = {**_JSON, "X-Active-Role-ID": settings.role_id}
-        self._scope = Scope(f"folkform:{settings.account}", Rate.parse(settings.rate))
+    def __init__(
+        self, client: HttpClient, settings: FolkFormSettings, reread: Callable[[], SecretStr] | None = None
+    ) -> None:
+        """
+        ``reread``: where a refused token's successor is; by default the token's file, if it has one.
 
-    dialect = "generation1"
+        Raises:
+            ConfigError: the credentials cannot be right.
+        """
+        self._caller = Caller(client, settings, Access(settings, reread))
+        self._room = Room(settings.body_bytes)
+        self._snapshots = Snapshots(self._caller)
+        self._messages = Messages(self._caller, self._room)
+        self._batch = settings.batch
+
+    @property
+    def dialect(self) -> str:
+        return self._caller.dialects.current.name
 
     @property
     def width(self) -> int:
-        return 1
+        dialects = self._caller.dialects
+        return self._batch if dialects.certain and dialects.current.batch else 1
 
-    async def write_many(
-        self, lanes: Sequence[Sequence[Event]], leaving: asyncio.Event
-    ) -> Sequence[RetryableError | RejectedError | None]:
-        return [await self._verdict(lane, leaving) for lane in lanes]
+    async def write(self, lane: Sequence[Event], leaving: asyncio.Event) -> None:
+        errand = _errand(lane, leaving)
+        if lane[-1].kind is Kind.CONVERSATION:
+            newest = len(lane) - 1
+            _check(lane, newest)
+            await self._snapshots.write(lane[newest], newest, errand)
+            return
+        for place in range(len(lane)):
+            _check(lane, place)
+        await self._caller.found(
+            lambda dialect: dialect.messages,
+            lambda route: self._messages.write(Parcel.of(lane, route), errand),
+            leaving,
+        )
 
-    async def _verdict(
-        self, lane: Sequence[Event], leaving: asyncio.Event
-    ) -> RetryableError | RejectedError | None:
+    async def write_many(self, lanes: Lanes, leaving: asyncio.Event) -> Sequence[Verdict]:
+        sound = [flaw_of(lane[-1]) is None for lane in lanes]
+        verdicts = iter(
+            await self._together([lane for lane, ok in zip(lanes, sound, strict=True) if ok], leaving)
+        )
+        return [
+            next(verdicts) if ok else await self._alone(lane, leaving)
+            for lane, ok in zip(lanes, sound, strict=True)
+        ]
+
+    async def _together(self, lanes: Lanes, leaving: asyncio.Event) -> Sequence[Verdict]:
+        route = self._caller.dialects.current.batch
+        if len(lanes) < 2 or self.width == 1 or route is None:  # noqa: PLR2004
+            return [await self._alone(lane, leaving) for lane in lanes]
+        body = batch_body([lane[-1] for lane in lanes])
+        if len(body) > min(self._room.limit, self._caller.dialects.body_limit):
+            return await self._in_halves(lanes, leaving)
+        try:
+            await self._caller.post(route, body, _errand([lane[-1] for lane in lanes], leaving))
+        except NoRouteError:
+            self._batch = 1
+            return await self._together(lanes, leaving)
+        except RejectedError:
+            return await self._in_halves(lanes, leaving)
+        except RetryableError as problem:
+            return [problem for _ in lanes]
+        return [None for _ in lanes]
+
+    async def _in_halves(self, lanes: Lanes, leaving: asyncio.Event) -> Sequence[Verdict]:
+        middle = len(lanes) // 2
+        first = await self._together(lanes[:middle], leaving)
+        return [*first, *await self._together(lanes[middle:], leaving)]
+
+    async def _alone(self, lane: Sequence[Event], leaving: asyncio.Event) -> Verdict:
         try:
             await self.write(lane, leaving)
         except (RetryableError, RejectedError) as problem:
             return problem
         return None
 
-    async def write(self, lane: Sequence[Event], leaving: asyncio.Event) -> None:
-        # What a person waits for goes first, even when it shares a call with what nobody waits for.
-        priority = min(_PRIORITIES[event.origin] for event in lane)
-        newest = lane[-1]
-        if newest.kind is Kind.CONVERSATION:
-            # An empty or wrong filter would overwrite another conversation's document (B5.6).
-            wanted = msgspec.json.encode({"conversationId": newest.conversation_id}).decode()
-            request = self._request("conversation/upsert-one", priority, conversation_body(newest))
-            await self._send(replace(request, params={"filter": wanted}), leaving)
-            return
-        for body in message_bodies(lane):
-            await self._send(self._request("message/upsert-messages", priority, body), leaving)
 
-    def _request(self, route: str, priority: Priority, body: bytes) -> Request:
-        return Request(
-            "folkform",
-            route,
-            "POST",
-            f"{self._base}/v1/facebook/{route}",
-            self._scope,
-            priority,
-            headers=self._headers,
-            bearer=self._token,
-            body=body,
-        )
+def _errand(events: Sequence[Event], leaving: asyncio.Event) -> Errand:
+    # What a person waits for goes first, even when it shares a call with what nobody waits for.
+    return Errand(events[-1].conversation_id, min(_PRIORITIES[event.origin] for event in events), leaving)
 
-    async def _send(self, request: Request, leaving: asyncio.Event) -> None:
-        await self._client.call(request, lambda answer: judge(answer, f"folkform {request.route}"), leaving)
+
+def _check(lane: Sequence[Event], place: int) -> None:
+    """Raise RejectedError when the event must not be sent; its neighbours may pass."""
+    if (flaw := flaw_of(lane[place])) is not None:
+        raise RejectedError(flaw.reason, flaw.message, culprit=place)

@@ -1,6 +1,7 @@
 """What MongoDB cannot take, so that a whole call fails for ever because of one element (B12)."""
 
 import re
+import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -11,6 +12,7 @@ _LONE = re.compile(rb"(?<!\\)((?:\\\\)*)(?:(\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 # A document may nest 100 levels (MongoDB's manual, limits); an object of Pancake stands one level down.
 DEEPEST = 99
+_ZEROS, _LONG = bytes.maketrans(b"123456789", b"000000000"), b"0" * 309
 
 
 def checked(body: bytes) -> tuple[bytes, str]:
@@ -41,8 +43,19 @@ def _depths(bare: bytes) -> Iterator[int]:
 
 def _poison(body: bytes) -> str:
     parsed = _ANY(body)
-    nul = b"\\u0000" in body and _has_nul_key(parsed)
-    return "BSON key contains a NUL" if nul else ""
+    if b"\\u0000" in body and _has_nul_key(parsed):
+        return "BSON key contains a NUL"
+    # Our decoder makes whole numbers of any length; Go makes a float of what is beyond 64 bits.
+    many = _LONG in body.translate(_ZEROS) and _has_infinite(parsed)
+    return "value out of range" if many else ""
+
+
+def _has_infinite(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_infinite, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_infinite, value))
+    return isinstance(value, int) and abs(value) > sys.float_info.max
 
 
 def _has_nul_key(value: object) -> bool:

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.codec import decode_event, encode_event
-from connector.folkform.bodies import conversation_body, message_bodies
+from connector.folkform.bodies import Parcel, conversation_body
+from connector.folkform.dialects import DIALECTS
+from connector.folkform.flaws import flaw_of
 from connector.model import Event
 from connector.pancake.wire import cut_conversations, cut_thread, mend
 from connector.simulator.generations import CONVERSATION, MESSAGES
@@ -19,6 +21,7 @@ from connector.simulator.writing import Writer
 from tests.fakes.clock import FakeClock
 from tests.unit.pancake.direct import DirectClient, Hand, Topic
 
+FIRST = DIALECTS["generation1"]
 SPACE = st.sampled_from(["", "", "", " ", "\n", "\t \r\n"])
 ESCAPES = st.sampled_from(
     [r"\n", r"\"", r"\\", r"\/", r"\u0000", r"\u0041", r"\u00e9", r"\ud83d\ude00", r"\ud83d", r"\uDE00"]
@@ -93,18 +96,24 @@ def test_any_object_goes_through_byte_for_byte(conversation: bytes, message: byt
     snapshot = through_kafka(topic.conversations["c1"])
     said = through_kafka(topic.messages["c1", "m1"])
     assert (snapshot.payload, said.payload) == (conversation, message)
+    assert (flaw_of(snapshot), flaw_of(said)) == (None, None)
     options = FolkFormOptions()
     store = Store(options)
     writer = Writer(store, options)
     wanted = urlencode({"filter": '{"conversationId":"c1"}'})
-    assert writer.prepare(CONVERSATION, wanted, conversation_body(snapshot)).apply(0, "").status == 200
+    assert (
+        writer.prepare(CONVERSATION, wanted, conversation_body(snapshot, FIRST.conversations))
+        .apply(0, "")
+        .status
+        == 200
+    )
     stored = store.first("c1")
     assert stored is not None
     # Half a surrogate pair is stored as U+FFFD by the database; everything else as it came.
     assert stored.data == mend(conversation)
     if said.customer_id:
-        for body in message_bodies([said]):
-            assert writer.prepare(MESSAGES, "", body).apply(0, "").status == 200
+        body = Parcel.of([said], FIRST.messages).body(0, 1)
+        assert writer.prepare(MESSAGES, "", body).apply(0, "").status == 200
         assert store.items["m1"].data == mend(message)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from connector.folkform.answers import REJECTED
+from connector.folkform.bodies import MISSING
+from connector.folkform.flaws import CHECKS
 from connector.kafka.config import Topics
 from connector.pancake.answers import PARKING, TOKEN_CODES
 from connector.telemetry import COUNTERS, GAUGES, HISTOGRAMS
@@ -48,11 +50,12 @@ def test_every_code_that_parks_a_page_has_a_row() -> None:
 def test_every_reason_of_a_dead_letter_has_a_row() -> None:
     source = "".join(
         (ROOT / "connector" / name).read_text("utf-8")
-        for name in ("codec.py", "pancake/source.py", "folkform/bodies.py", "engine/worker.py")
+        for name in ("codec.py", "pancake/source.py", "folkform/snapshots.py", "engine/worker.py")
     )
     words = set(re.findall(r"(?:Problem|UndecodableError|RejectedError)\(\s*\"(\w+)\"", source))
-    assert {"bad_frame", "missing_id", "missing_customer_id", "no_event"} <= words
-    assert not [word for word in words | set(REJECTED.values()) if f"`{word}`" not in PAGE]
+    assert {"bad_frame", "missing_id", "headers_too_large", "no_event"} <= words
+    words |= {*REJECTED.values(), *MISSING.values(), *(flaw.reason for _, flaw in CHECKS)}
+    assert not [word for word in words if f"`{word}`" not in PAGE]
 
 
 def test_every_metric_is_listed() -> None:

@@ -7,6 +7,7 @@ import pytest
 from connector.errors import (
     ConnectorError,
     ContractError,
+    DoubtfulError,
     RateLimitedError,
     RejectedError,
     RetryableError,
@@ -14,7 +15,16 @@ from connector.errors import (
     UnavailableError,
     UnknownOutcomeError,
 )
-from connector.folkform.answers import REJECTED, ROLE, TOKEN, judge
+from connector.folkform.answers import (
+    REJECTED,
+    ROLE,
+    TABLE,
+    TOKEN,
+    NoRouteError,
+    RefusedTokenError,
+    StrangeAnswerError,
+    judge,
+)
 from connector.http.client import Answer
 from connector.http.reactions import RETRYABLE
 
@@ -32,7 +42,10 @@ def panic(code: int) -> bytes:
 
 
 ROWS: list[tuple[int, bytes, type[ConnectorError]]] = [
-    (401, refusal("AUTH_001"), UnauthorizedError),
+    (401, refusal("AUTH_001"), RefusedTokenError),
+    (401, HTML, RefusedTokenError),
+    (400, refusal("AUTH_001"), RefusedTokenError),
+    (400, refusal("AUTH_002"), UnauthorizedError),
     (403, refusal("AUTH_002"), UnauthorizedError),
     # A missing role header is an authentication fault that comes as a 400.
     (400, refusal("AUTH_003"), UnauthorizedError),
@@ -45,14 +58,19 @@ ROWS: list[tuple[int, bytes, type[ConnectorError]]] = [
     (413, refusal("SYS_001"), RejectedError),
     (422, refusal("VAL_002"), RejectedError),
     (431, refusal("SYS_001"), RejectedError),
-    (404, refusal("DB_002"), ContractError),
-    (405, refusal("SYS_001"), ContractError),
+    (404, refusal("DB_002"), NoRouteError),
+    (404, HTML, NoRouteError),
+    (405, refusal("SYS_001"), NoRouteError),
     (301, b"", ContractError),
     (501, HTML, ContractError),
-    # Three shapes of a 500. It may be permanent, but an outage says the same: repeated for now.
-    (500, refusal("DB"), UnknownOutcomeError),
-    (500, refusal("SYS_001"), UnknownOutcomeError),
-    (500, panic(500), UnknownOutcomeError),
+    (307, HTML, ContractError),
+    (418, HTML, ContractError),
+    # Every shape of a 500: it may be an outage, or for ever.
+    (500, refusal("DB"), DoubtfulError),
+    (500, refusal("SYS_001"), DoubtfulError),
+    (500, panic(500), DoubtfulError),
+    (500, HTML, DoubtfulError),
+    (500, b"", DoubtfulError),
     (502, HTML, UnknownOutcomeError),
     (503, refusal("DB_001"), UnavailableError),
     (503, HTML, UnavailableError),
@@ -63,15 +81,22 @@ ROWS: list[tuple[int, bytes, type[ConnectorError]]] = [
     (429, refusal("BIZ_002"), RateLimitedError),
     (429, HTML, RateLimitedError),
     # 200, but nothing in it says that it is done.
-    (200, HTML, UnknownOutcomeError),
-    (200, b"", UnknownOutcomeError),
-    (200, b"null", UnknownOutcomeError),
-    (200, refusal("DB"), UnknownOutcomeError),
-    (200, b'{"code":200,"status":"success","data":{', UnknownOutcomeError),
-    (200, panic(500), UnknownOutcomeError),
-    (200, b'{"data":' + b"[" * 100_000, UnknownOutcomeError),
-    (204, b"", UnknownOutcomeError),
+    (200, HTML, StrangeAnswerError),
+    (200, b"", StrangeAnswerError),
+    (200, b"null", StrangeAnswerError),
+    (200, refusal("DB"), StrangeAnswerError),
+    (200, b'{"code":200,"status":"success","data":{', StrangeAnswerError),
+    (200, panic(500), StrangeAnswerError),
+    (200, b'{"data":' + b"[" * 100_000, StrangeAnswerError),
+    (204, b"", StrangeAnswerError),
 ]
+
+
+def found_code(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["code"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
 
 
 @pytest.mark.parametrize(("status", "body", "reaction"), ROWS)
@@ -90,11 +115,14 @@ def test_each_answer_calls_for_its_reaction(status: int, body: bytes, reaction: 
     ],
 )
 def test_success_is_what_says_so(body: bytes) -> None:
-    judge(Answer(200, {}, body), "folkform conversation/upsert-one")
+    done = judge(Answer(200, {}, body), "folkform conversation/upsert-one")
+    assert done.skipped == (b"skipped" in body)
 
 
 def test_every_status_of_the_tables_has_a_row() -> None:
-    assert {*RETRYABLE, *REJECTED} <= {status for status, _, _ in ROWS}
+    met = {(status, found_code(body)) for status, body, _ in ROWS}
+    assert {*RETRYABLE, *REJECTED} <= {status for status, _ in met}
+    assert set(TABLE) <= met | {(status, "") for status, _ in met}
 
 
 @pytest.mark.parametrize(("status", "body", "reaction"), [row for row in ROWS if row[2] is RejectedError])
@@ -126,6 +154,30 @@ def test_the_limit_passes_on_how_long_to_wait() -> None:
 
 def test_no_error_quotes_the_answer() -> None:
     for status, body, _ in ROWS:
-        with pytest.raises(ConnectorError) as problem:
-            judge(Answer(status, {}, body.replace(b"VAL_00", "Nguyễn".encode())), "folkform x")
-        assert "không" not in str(problem.value)
+        for given in (body, body.replace(b"VAL_00", "Nguyễn".encode())):
+            with pytest.raises(ConnectorError) as problem:
+                judge(Answer(status, {}, given), "folkform x")
+            assert "không" not in str(problem.value)
+            assert "Nguyễn" not in str(problem.value)
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422, 500])
+def test_what_was_said_is_kept_for_the_dead_letter_cut_and_without_tokens(status: int) -> None:
+    jwt = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VySWQiOiI2NWEwIn0.dBjftJeZ4CVPmB92K27uhbUJU1p1r_wW1g"
+    said = f"failed for s3cret and {jwt}: " + "x" * 1000
+    body = json.dumps(
+        {"code": "DB", "message": said, "details": {"text": "khách"}, "status": "error"}
+    ).encode()
+    with pytest.raises((RejectedError, DoubtfulError)) as problem:
+        judge(Answer(status, {}, body), "folkform x", "s3cret")
+    assert isinstance(problem.value, RejectedError | DoubtfulError)
+    assert problem.value.answer.startswith("DB: failed for *** and ***: xxx")
+    assert len(problem.value.answer) == 500
+    assert "khách" not in problem.value.answer
+
+
+@pytest.mark.parametrize("body", [HTML, b"", b"[]"])
+def test_of_a_proxys_page_nothing_is_kept(body: bytes) -> None:
+    with pytest.raises(DoubtfulError) as problem:
+        judge(Answer(500, {"retry-after": "7"}, body), "folkform x")
+    assert (problem.value.status, problem.value.answer, problem.value.after) == (500, "", 7.0)
