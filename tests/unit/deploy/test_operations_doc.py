@@ -48,10 +48,10 @@ def test_every_code_that_parks_a_page_has_a_row() -> None:
 
 
 def test_every_reason_of_a_dead_letter_has_a_row() -> None:
-    source = "".join(
-        (ROOT / "connector" / name).read_text("utf-8")
-        for name in ("codec.py", "pancake/source.py", "folkform/snapshots.py", "engine/worker.py")
-    )
+    files = [ROOT / "connector" / "codec.py"]
+    for part in ("pancake", "folkform", "engine"):
+        files += (ROOT / "connector" / part).glob("*.py")
+    source = "".join(file.read_text("utf-8") for file in files)
     words = set(re.findall(r"(?:Problem|UndecodableError|RejectedError)\(\s*\"(\w+)\"", source))
     assert {"bad_frame", "missing_id", "headers_too_large", "no_event"} <= words
     words |= {*REJECTED.values(), *MISSING.values(), *(flaw.reason for _, flaw in CHECKS)}
