@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import structlog
 from aiohttp.web import RouteDef
+from pydantic import SecretStr
 
 from connector.budget import BudgetOptions, LocalBudget, RedisBudget
+from connector.budget.leases import LeaseOptions, LocalLeases, RedisLeases
 from connector.clock import Clock, SystemClock
 from connector.codec import warm_up
 from connector.engine.backoff import Backoff
@@ -35,10 +37,10 @@ from connector.kafka.topics import partition_counts
 from connector.model import CursorRecord, Page
 from connector.pancake.account import Account
 from connector.pancake.hooks import Hooks
-from connector.pancake.source import PancakePage
 from connector.pancake.steps import Pace, ScanStep
-from connector.ports import Consumer, RateBudget
-from connector.settings import Settings
+from connector.pancake.source import PancakePage
+from connector.ports import Consumer, Leases, RateBudget
+from connector.settings import Settings, user_tokens
 from connector.telemetry import DEAD_LETTERS, REJECTED_AT_SOURCE, Metrics
 
 STALL_SECONDS = 60.0  # a loop that has not turned for so long is not alive
@@ -68,6 +70,7 @@ class Base:
     publisher: KafkaPublisher
     partitions: Mapping[str, int]
     backoff: Backoff
+    leases: Leases
 
 
 @asynccontextmanager
@@ -95,7 +98,9 @@ async def base(settings: Settings, budget: RateBudget | None = None) -> AsyncIte
         publisher = KafkaPublisher(producer, topics, partitions, clock)
         backoff = Backoff(settings.http.max_retry_wait, random.Random())  # noqa: S311
         _steady()
-        yield Base(settings, topics, clock, metrics, budget, client, publisher, partitions, backoff)
+        leases = _leases(settings, clock)
+        stack.push_async_callback(leases.close)
+        yield Base(settings, topics, clock, metrics, budget, client, publisher, partitions, backoff, leases)
 
 
 def _steady() -> None:
@@ -119,6 +124,12 @@ def _budget(settings: Settings, clock: Clock) -> RateBudget:
     return LocalBudget(clock, options)
 
 
+def _leases(settings: Settings, clock: Clock) -> Leases:
+    options = LeaseOptions(call_timeout=settings.http.total_timeout)
+    url = settings.redis.url.get_secret_value()
+    return RedisLeases(url, clock, options) if url else LocalLeases(clock, options)
+
+
 def sink_consumer(parts: Base, *, once: bool) -> Consumer:
     """A member of the sinks' group; ``once``: it must notice the ends of its partitions."""
     config = consumer_config(parts.settings.kafka, parts.topics.sink_group, role="sink", ends=once)
@@ -140,15 +151,19 @@ def build_sink(parts: Base, consumer: Consumer) -> SinkRunner:
     return SinkRunner(consumer, tools, limits, Bounds(settings.sink.window_bytes, settings.sink.drain))
 
 
-def build_poller(parts: Base, *, once: bool = False) -> Fleet[ScanStep]:
+def build_poller(
+    parts: Base, *, once: bool = False, tokens: Callable[[], Sequence[SecretStr]] | None = None
+) -> Fleet[ScanStep]:
     """
     A poller over ``parts``; ``once``: each page has one live scan, and then its back-fill.
+
+    ``tokens``: the user access tokens of now, where they may be exchanged while the process runs.
 
     Raises:
         ConfigError: there is no access token.
     """
     settings, topics, clock = parts.settings, parts.topics, parts.clock
-    account = Account(parts.client, settings.pancake, clock)
+    account = Account(parts.client, settings.pancake, parts.leases, clock, tokens=tokens)
     poller = settings.poller
     pace = Pace(NEVER if once else poller.interval, poller.overlap, poller.interval_max)
 
@@ -182,10 +197,10 @@ async def run_sink(settings: Settings, *, once: bool) -> Outcome:
 async def run_poller(settings: Settings, *, once: bool) -> Outcome:
     """Own pages, publish events, save cursors, until SIGTERM. Raises as ``base`` and Fleet.run."""
     async with base(settings) as parts:
-        fleet = build_poller(parts, once=once)
+        fleet = build_poller(parts, once=once, tokens=lambda: user_tokens(settings.pancake))
         secret = settings.pancake.webhook_secret.get_secret_value()
         hooks = Hooks(secret, fleet.hints, parts.clock, parts.metrics)
-        await _serve(parts, fleet, lambda stop: fleet.run(stop, once=once), hooks.routes())
+        await _serve(parts, fleet, lambda stop: fleet.run(stop, once=once), () if once else hooks.routes())
         return Outcome(fleet.left_out + parts.metrics.total(REJECTED_AT_SOURCE))
 
 

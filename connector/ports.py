@@ -7,12 +7,13 @@ from typing import Protocol, TypeVar
 
 from connector.errors import RejectedError, RetryableError
 from connector.model import (
+    Claim,
     Completeness,
     CursorRecord,
     DeadLetter,
     Event,
-    Page,
     LimitsHeard,
+    Page,
     PageStatus,
     Partition,
     Polled,
@@ -51,6 +52,41 @@ class RateBudget(Protocol):
 
     def snapshot(self) -> Mapping[str, ScopeUse]:
         """How each scope used so far stands."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Leases(Protocol):
+    """
+    Who may make a page's token: one of all processes, and once for each token that died.
+
+    Tokens are named by marks that they cannot be found from; empty: there is none.
+    """
+
+    async def claim(self, page_id: str, nonce: str, refused: str) -> Claim:
+        """Ask for the page's lease. It ends by itself, later than any call that was made under it."""
+        ...
+
+    async def confirm(self, page_id: str, nonce: str) -> float | None:
+        """
+        Let the lease begin anew, right before the call.
+
+        Return until when (monotonic seconds) the call may be put on the wire: whatever becomes of it
+        then is over before the lease is. None: the lease is lost.
+        """
+        ...
+
+    async def record(self, page_id: str, nonce: str, refused: str, made: str) -> None:
+        """Remember what was made in place of what, and give the lease back. No harm when it is lost."""
+        ...
+
+    async def give_back(self, page_id: str, nonce: str) -> None:
+        """End the lease, if it is still ours. No harm when it is not."""
+        ...
+
+    async def warm_up(self) -> None:
+        """Look once, so that a memory that was lost is known to be lost before a lease is needed."""
         ...
 
     async def close(self) -> None: ...

@@ -29,6 +29,7 @@ from connector.errors import ConfigError
 from connector.model import Rate
 
 PREFIX = "CONNECTOR_"
+_USER_TOKENS = {name: f"{PREFIX}PANCAKE__{name.upper()}" for name in ("access_token", "access_tokens")}
 _SERVICE_LINK = re.compile(PREFIX + r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_\w+)?)")
 
 
@@ -105,11 +106,20 @@ class PancakeSettings(Group):
 
     base_url: BaseUrl = "https://pages.fm/api"
     access_token: Token = Field(SecretStr(""), description="user access token")
+    access_tokens: tuple[Token, ...] = Field(
+        (), repr=False, description="further user access tokens, JSON list; as a file also one a line"
+    )
     page_ids: tuple[str, ...] = Field((), description="JSON list; empty: all activated pages")
     webhook_secret: PathSecret = Field(
         SecretStr(""), description="last part of /hooks/pancake/<secret> of poll; empty: no webhooks"
     )
     rate: RateText = Field("5/1s", description="calls per page")
+
+    @property
+    def user_tokens(self) -> tuple[SecretStr, ...]:
+        """All user access tokens, each once."""
+        every = (self.access_token, *self.access_tokens)
+        return tuple(dict.fromkeys(token for token in every if token.get_secret_value()))
 
 
 class FolkFormSettings(Group):
@@ -235,12 +245,56 @@ def _environment() -> Iterator[tuple[str, str]]:
         if name.removesuffix("_FILE") in os.environ:
             raise ConfigError(f"{name} and {name.removesuffix('_FILE')} are both set", advice="unset one")
         try:
-            yield name.removesuffix("_FILE"), Path(value).read_text("utf-8").strip()
+            secret = name.removesuffix("_FILE")
+            text = Path(value).read_text("utf-8").strip()
+            yield secret, _one_a_line(text) if secret == _USER_TOKENS["access_tokens"] else text
         except (OSError, UnicodeDecodeError) as problem:
             raise ConfigError(
                 f"{name}: the file cannot be read: {type(problem).__name__}",
                 advice="check the path and its rights",
             ) from None
+
+
+def _one_a_line(text: str) -> str:
+    """The JSON list that a file of lines stands for."""
+    return text if text.startswith("[") else json.dumps(text.split())
+
+
+def folkform_token(held: FolkFormSettings) -> SecretStr:
+    """
+    FolkForm's token as its file holds it now; that of the start when it was not given as a file.
+
+    Raises:
+        ConfigError: the file cannot be read, or what it holds is no token.
+    """
+    variable = f"{PREFIX}FOLKFORM__TOKEN"
+    if f"{variable}_FILE" not in os.environ:
+        return held.token
+    try:
+        return _token(SecretStr(dict(_environment())[variable]))
+    except ValueError as problem:
+        raise ConfigError(f"{variable}_FILE: {problem}", advice="one token, nothing else") from None
+
+
+def user_tokens(held: PancakeSettings) -> tuple[SecretStr, ...]:
+    """
+    The user access tokens as they stand now: Kubernetes exchanges the files of a Secret in place.
+
+    Raises:
+        ConfigError: a file cannot be read, or what it holds is no token.
+    """
+    files = {name: variable for name, variable in _USER_TOKENS.items() if f"{variable}_FILE" in os.environ}
+    given = dict(_environment())
+    values: dict[str, Any] = {name: given[variable] for name, variable in files.items()}
+    try:
+        if "access_tokens" in values:
+            values["access_tokens"] = json.loads(values["access_tokens"])
+        return PancakeSettings.model_validate({**dict(held), **values}).user_tokens
+    except (ValidationError, ValueError) as problem:
+        raise ConfigError(
+            f"{', '.join(files.values())}: the file holds no token ({type(problem).__name__})",
+            advice="one token a line, or a JSON list",
+        ) from None
 
 
 class Settings(BaseSettings):
@@ -316,25 +370,9 @@ def load(config: Path | None = None) -> Settings:
         raise ConfigError(_explain(problem), advice="see `connector --help` and docs/SETTINGS.md") from None
 
 
-def folkform_token(held: FolkFormSettings) -> SecretStr:
-    """
-    FolkForm's token as its file holds it now; that of the start when it was not given as a file.
-
-    Raises:
-        ConfigError: the file cannot be read, or what it holds is no token.
-    """
-    variable = f"{PREFIX}FOLKFORM__TOKEN"
-    if f"{variable}_FILE" not in os.environ:
-        return held.token
-    try:
-        return _token(SecretStr(dict(_environment())[variable]))
-    except ValueError as problem:
-        raise ConfigError(f"{variable}_FILE: {problem}", advice="one token, nothing else") from None
-
-
 def _broken_json() -> Iterator[str]:
     for name, value in _environment():
-        if name in (f"{PREFIX}PANCAKE__PAGE_IDS", f"{PREFIX}KAFKA__CONFIG"):
+        if name in (f"{PREFIX}PANCAKE__PAGE_IDS", _USER_TOKENS["access_tokens"], f"{PREFIX}KAFKA__CONFIG"):
             try:
                 json.loads(value)
             except ValueError:

@@ -34,7 +34,8 @@ class Request:
     A call to make.
 
     ``route`` names it in logs and metrics. ``url`` has no query; ``secrets`` join the query, and
-    ``bearer`` the headers, only when the bytes are written to the wire.
+    ``bearer`` the headers, only when the bytes are written to the wire. ``not_after``: the moment
+    (monotonic seconds) from which on it must not be put there any more, however late its grant came.
     """
 
     api: str
@@ -48,6 +49,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     bearer: SecretStr | None = None
     body: bytes | None = field(default=None, repr=False)
+    not_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,8 @@ class HttpClient:
             await grant
         elif not await unless(leaving, grant):
             raise UnavailableError(f"{request.api} {request.route}: not sent, the partition is handed over")
+        if request.not_after is not None and self._clock.monotonic() >= request.not_after:
+            raise UnavailableError(f"{request.api} {request.route}: not sent, its grant came too late")
 
     async def _send(self, request: Request) -> Answer:
         where = f"{request.api} {request.route}"

@@ -3,14 +3,14 @@
 import io
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from connector.errors import ConfigError
-from connector.settings import PREFIX, LogSettings, Settings, load, log_format, setting_names
+from connector.settings import PREFIX, LogSettings, Settings, load, log_format, setting_names, user_tokens
 
 CANARY = "CANARY-3e81"
 Setter = Callable[..., None]
@@ -52,6 +52,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 DEFAULTS = {
     ("pancake", "base_url"): "https://pages.fm/api",
+    ("pancake", "access_tokens"): (),
     ("pancake", "page_ids"): (),
     ("pancake", "rate"): "5/1s",
     ("folkform", "base_url"): "http://localhost:8080/api",
@@ -96,6 +97,8 @@ WRONG = {
                           "https://u:CANARY-3e81@x/", "https://x/?a=1", "https://x:port/", "https://x:99999/"],
     "PANCAKE__ACCESS_TOKEN": ["CANARY-3e81 and more", "CANARY-3e81\nmore", "CANARY-3e81 é", "é"],
     "PANCAKE__WEBHOOK_SECRET": ["CANARY-3e81", "CANARY-3e81/with-a-slash", "CANARY-3e81 and more", "x" * 257],
+    "PANCAKE__ACCESS_TOKENS": ["CANARY-3e81", '["CANARY-3e81 and more"]', '["CANARY-3e81',
+                               '{"CANARY-3e81":1}', '["CANARY-3e81", 5]'],
     "PANCAKE__PAGE_IDS": ["1,2", "[1", '{"a":1}', "1"],
     "PANCAKE__RATE": ["5", "5/s", "0/1s", "5/0s", "-5/1s", "5/1m", "fast", ""],
     "FOLKFORM__BASE_URL": ["", "localhost:8080", "http://"],
@@ -309,3 +312,57 @@ def test_lines_are_for_machines_unless_somebody_is_looking(monkeypatch: pytest.M
     assert log_format(LogSettings()) == "console"
     monkeypatch.setattr("sys.stderr", io.StringIO())
     assert log_format(LogSettings()) == "json"
+
+
+def values(tokens: Iterable[SecretStr]) -> list[str]:
+    return [token.get_secret_value() for token in tokens]
+
+
+@pytest.mark.parametrize("text", ["a\nb\na\n", " a \n\n b\r\n", '["a", "b"]\n'])
+def test_a_file_of_user_tokens_holds_one_a_line_or_a_list(given: Setter, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(text, "utf-8")
+    given(PANCAKE__ACCESS_TOKENS_FILE=str(file), PANCAKE__ACCESS_TOKEN="b")
+    assert values(load().pancake.user_tokens) == ["b", "a"]
+
+
+def test_several_user_tokens_are_never_shown(given: Setter) -> None:
+    given(PANCAKE__ACCESS_TOKENS=f'["{CANARY}"]')
+    settings = load()
+    assert values(settings.pancake.user_tokens) == [CANARY]
+    assert CANARY not in repr(settings) + str(settings.model_dump()) + settings.model_dump_json()
+
+
+def test_a_user_token_that_was_exchanged_in_its_file_is_found_there(given: Setter, tmp_path: Path) -> None:
+    one, several = tmp_path / "one", tmp_path / "several"
+    one.write_text("a\n", "utf-8")
+    several.write_text("b\n", "utf-8")
+    given(PANCAKE__ACCESS_TOKEN_FILE=str(one), PANCAKE__ACCESS_TOKENS_FILE=str(several))
+    held = load().pancake
+    one.write_text("c\n", "utf-8")
+    assert values(user_tokens(held)) == ["c", "b"]
+    several.write_text("d\ne\n", "utf-8")
+    assert values(user_tokens(held)) == ["c", "d", "e"]
+
+
+def test_a_user_token_that_came_from_no_file_stays(given: Setter) -> None:
+    given(PANCAKE__ACCESS_TOKEN="a")
+    held = load().pancake
+    given(PANCAKE__ACCESS_TOKEN="b")
+    assert values(user_tokens(held)) == ["a"]
+
+
+@pytest.mark.parametrize("text", [f"{CANARY} and more", f'["{CANARY}', f'["{CANARY} é"]', None])
+def test_a_file_that_holds_no_token_any_more_is_said_and_never_quoted(
+    given: Setter, tmp_path: Path, text: str | None
+) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("a", "utf-8")
+    name = "PANCAKE__ACCESS_TOKENS" if text and text.startswith("[") else "PANCAKE__ACCESS_TOKEN"
+    given(**{f"{name}_FILE": str(file)})
+    held = load().pancake
+    file.unlink() if text is None else file.write_text(text, "utf-8")
+    with pytest.raises(ConfigError) as problem:
+        user_tokens(held)
+    assert PREFIX + name in str(problem.value)
+    assert CANARY not in str(problem.value) + problem.value.advice

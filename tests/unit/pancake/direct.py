@@ -8,6 +8,7 @@ from typing import TypeVar, cast
 import msgspec
 from pydantic import SecretStr
 
+from connector.budget.leases import LeaseOptions, LocalLeases
 from connector.clock import Clock
 from connector.errors import RetryableError, UnavailableError
 from connector.http.client import Answer, HttpClient, Request
@@ -137,7 +138,7 @@ def page_reader(client: DirectClient, topic: Topic, page_id: str, *, pace: Pace 
     """A reader of one page that begins at what the topic holds, as after any crash."""
     settings = PancakeSettings(base_url=BASE, access_token=SecretStr("user"), rate="off")
     http = cast("HttpClient", client)
-    account = Account(http, settings, topic.clock)
+    account = Account(http, settings, LocalLeases(topic.clock, LeaseOptions(60.0)), topic.clock)
     cursors = [cursor for (page, _), cursor in topic.cursors.items() if page == page_id]
     reader = PancakePage(Page(page_id, "shop"), account, http, settings, topic.clock)
     return reader.resume(cursors, pace or Pace(2.0, 60.0))

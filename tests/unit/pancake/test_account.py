@@ -3,71 +3,24 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import pytest
 import structlog
 from pydantic import SecretStr
 
-from connector.errors import ConfigError, ParkedError, UnauthorizedError, UnknownOutcomeError
+from connector.budget.leases import LeaseOptions, LocalLeases
+from connector.errors import ConfigError, ParkedError, UnauthorizedError, UnavailableError
 from connector.http.client import HttpClient
-from connector.model import Page
-from connector.pancake.account import Account, parse_pages
-from connector.pancake.source import PancakePage
-from connector.pancake.steps import ListStep, Pace
+from connector.model import Claim, Verdict
+from connector.pancake.account import Account
+from connector.pancake.custody import FOUGHT, SPOILT
 from connector.settings import HttpSettings, PancakeSettings
 from connector.simulator.faults import Rule
-from connector.simulator.options import PancakeOptions
-from connector.simulator.pancake import PancakeSimulator
-from connector.simulator.world import World, WorldConfig
+from connector.simulator.world import World
 from connector.telemetry import Metrics
 from tests.fakes.clock import FakeClock
 from tests.unit.http.grants import Grants
-
-SMALL = WorldConfig(pages=2, conversations_per_page=3, messages_per_conversation=4, plain=True)
-
-
-@dataclass
-class Office:
-    """One account, its pages, and the simulator behind them."""
-
-    simulator: PancakeSimulator
-    client: HttpClient
-    settings: PancakeSettings
-    account: Account
-    clock: FakeClock = field(default_factory=lambda: FakeClock(auto=True))
-
-    @property
-    def page_ids(self) -> Sequence[str]:
-        return list(self.simulator.world.pages)
-
-    def page(self, number: int = 0) -> PancakePage:
-        page = Page(self.page_ids[number], "shop")
-        return PancakePage(page, self.account, self.client, self.settings, self.clock).resume(
-            (), Pace(2.0, 60.0)
-        )
-
-    def calls(self, route: str) -> int:
-        return self.simulator.calls.of(route=route).calls
-
-
-@asynccontextmanager
-async def opened(page_ids: tuple[str, ...] = (), config: WorldConfig = SMALL) -> AsyncIterator[Office]:
-    clock = FakeClock(auto=True)
-    simulator = PancakeSimulator(World(config), options=PancakeOptions(rate=None), clock=clock)
-    url = await simulator.start()
-    metrics = Metrics()
-    client = HttpClient(HttpSettings(), Grants(), clock, metrics)
-    settings = PancakeSettings(
-        base_url=url, access_token=SecretStr("sim-user-token"), page_ids=page_ids, rate="off"
-    )
-    try:
-        yield Office(simulator, client, settings, Account(client, settings, clock), clock)
-    finally:
-        await client.close()
-        await simulator.stop()
-        metrics.close()
+from tests.unit.pancake.office import SMALL, USER, Office, opened
 
 
 @pytest.fixture
@@ -76,21 +29,16 @@ async def office() -> AsyncIterator[Office]:
         yield one
 
 
-async def list_once(page: PancakePage) -> None:
-    step = page.next_step(0.0)
-    assert isinstance(step, ListStep)
-    try:
-        await page.read(step)
-    except ParkedError:
-        page.failed(step, 0.0)
-        raise
+def hidden(*page_ids: str, token: str = "") -> Rule:
+    """A list that shows these pages with ``token``, or without any."""
+    settings = {"page_access_token": token} if token else {}
+    pages = [{"id": page_id, "username": "shop", "settings": settings} for page_id in page_ids]
+    return Rule("status", route="pages", body=json.dumps({"pages": pages}))
 
 
 async def test_the_list_names_every_activated_page_and_its_token(office: Office) -> None:
     assert [page.id for page in await office.account.pages()] == office.page_ids
-    for page_id in office.page_ids:
-        token = await office.account.token(page_id)
-        assert token.get_secret_value() == office.simulator.token(page_id)
+    assert [await office.token(number) for number in (0, 1)] == [office.good(0), office.good(1)]
     assert office.calls("pages") == 1
     assert office.calls("generate") == 0
 
@@ -104,117 +52,202 @@ async def test_only_the_pages_asked_for_are_read_and_a_missing_one_is_said() -> 
 
 
 async def test_a_token_that_somebody_else_renewed_is_read_again_and_not_made_again(office: Office) -> None:
-    page = office.page()
     await office.account.pages()
-    office.simulator.kill_token(page.page.id)
-    await list_once(page)
+    office.simulator.kill_token(office.page_ids[0])
+    await office.call()
     assert office.calls("pages") == 2
     assert office.calls("generate") == 0
 
 
-async def test_a_token_killed_in_the_middle_of_paging_stops_nothing(office: Office) -> None:
-    office.simulator.faults.add(Rule("kill_token", route="messages", skip=1, times=1))
-    page = office.page()
-    read = 0
-    while (step := page.next_step(0.0)) is not None:
-        await page.read(step)
-        page.saved(step)
-        read += 1
-    assert page.caught_up
-    assert read > 4
+async def test_a_token_that_somebody_renews_between_every_two_calls_stops_nothing(office: Office) -> None:
+    office.simulator.faults.add(Rule("kill_token", route="conversations", times=2))
+    await office.account.pages()
+    await office.call()
     assert office.calls("generate") == 0
 
 
 async def test_a_token_that_the_list_does_not_show_is_made_once_for_all_who_wait(office: Office) -> None:
-    page_id = office.page_ids[0]
-    hidden = json.dumps({"pages": [{"id": page_id, "username": "shop"}]})
-    office.simulator.faults.add(Rule("status", route="pages", body=hidden))
-    tokens = await asyncio.gather(*(office.account.token(page_id) for _ in range(20)))
-    assert {token.get_secret_value() for token in tokens} == {office.simulator.token(page_id)}
-    assert office.calls("generate") == 1
+    office.simulator.faults.add(hidden(office.page_ids[0]))
+    tokens = await asyncio.gather(*(office.token() for _ in range(20)))
+    assert set(tokens) == {office.good()}
+    assert office.made() == 1
 
 
-async def test_a_refused_token_that_the_list_still_shows_is_made_anew_once_for_all(office: Office) -> None:
+async def test_a_token_that_died_while_the_list_still_shows_it_is_made_anew_once(office: Office) -> None:
     await office.account.pages()
-    page_id = office.page_ids[0]
-    dead = await office.account.token(page_id)
-    renewed = await asyncio.gather(
-        *(office.account.renew(page_id, refused=dead) for _ in range(20)), office.account.token(page_id)
-    )
-    assert office.calls("generate") == 1
-    assert {token.get_secret_value() for token in renewed[:-1]} == {office.simulator.token(page_id)}
+    office.simulator.expire_token(office.page_ids[0])
+    await asyncio.gather(*(office.call() for _ in range(20)))
+    assert office.made() == 1
+    assert await office.token() == office.good()
+
+
+async def test_many_pages_whose_tokens_die_at_once_share_the_readings_of_the_list(office: Office) -> None:
+    await office.account.pages()
+    for page_id in office.page_ids:
+        office.simulator.kill_token(page_id)
+    await asyncio.gather(*(office.call(number) for number in (0, 1) for _ in range(20)))
+    assert office.calls("pages") <= 4
 
 
 async def test_pages_do_not_wait_for_each_others_tokens(office: Office) -> None:
     await office.account.pages()
-    dead = [await office.account.token(page_id) for page_id in office.page_ids]
-    await asyncio.gather(
-        *(
-            office.account.renew(page_id, refused=token)
-            for page_id, token in zip(office.page_ids, dead, strict=True)
-        )
-    )
-    assert office.calls("generate") == 2
+    for page_id in office.page_ids:
+        office.simulator.expire_token(page_id)
+    await asyncio.gather(office.call(0), office.call(1))
+    assert [office.made(0), office.made(1)] == [1, 1]
 
 
 async def test_a_token_that_works_is_not_thrown_away_for_the_one_that_the_list_shows(office: Office) -> None:
     await office.account.pages()
-    page_id = office.page_ids[0]
-    made = await office.account.renew(page_id, refused=await office.account.token(page_id))
-    old = json.dumps({"pages": [{"id": page_id, "settings": {"page_access_token": "older"}}]})
-    office.simulator.faults.add(Rule("status", route="pages", body=old))
+    office.simulator.expire_token(office.page_ids[0])
+    await office.call()
+    office.simulator.faults.add(hidden(office.page_ids[0], token="older"))
     await office.account.pages()
-    assert await office.account.token(page_id) == made
+    assert await office.token() == office.good()
 
 
 @pytest.mark.parametrize("form", ["body", "http", "mixed"])
-async def test_a_dead_user_token_ends_the_process_with_advice(office: Office, form: str) -> None:
-    office.simulator.options.dead_user_tokens.add("sim-user-token")
+async def test_without_any_user_token_that_works_the_process_ends_with_advice(
+    office: Office, form: str
+) -> None:
+    office.simulator.options.dead_user_tokens.add(USER)
     office.simulator.options.error_form = "http" if form == "http" else "mixed" if form == "mixed" else "body"
     office.simulator.options.html_errors = form == "http"
     with pytest.raises(UnauthorizedError) as problem:
         await office.account.pages()
     assert "CONNECTOR_PANCAKE__ACCESS_TOKEN" in problem.value.advice
-    assert "sim-user-token" not in str(problem.value) + problem.value.advice
+    assert USER not in str(problem.value) + problem.value.advice
 
 
 async def test_without_a_user_token_nothing_is_tried() -> None:
     clock, metrics = FakeClock(), Metrics()
     client = HttpClient(HttpSettings(), Grants(), clock, metrics)
     with pytest.raises(ConfigError, match="CONNECTOR_PANCAKE__ACCESS_TOKEN"):
-        Account(client, PancakeSettings(), clock)
+        Account(client, PancakeSettings(), LocalLeases(clock, LeaseOptions(5.0)), clock)
     await client.close()
     metrics.close()
 
 
 @pytest.mark.parametrize("code", [107, 122])
-@pytest.mark.parametrize("form", ["body", "mixed"])
-async def test_a_page_that_needs_a_person_is_parked_alone(office: Office, code: int, form: str) -> None:
+@pytest.mark.parametrize("form", ["body", "http", "html"])
+async def test_a_page_that_needs_a_person_is_parked_alone_and_ends_nobodys_token(
+    office: Office, code: int, form: str
+) -> None:
     office.simulator.park(office.page_ids[0], code)
-    if form == "mixed":
-        office.simulator.options.error_form = "mixed"
+    office.simulator.options.error_form = "body" if form == "body" else "http"
+    office.simulator.options.html_errors = form == "html"
     with pytest.raises(ParkedError) as problem:
-        await list_once(office.page(0))
+        await office.call(0)
     assert problem.value.action
-    await list_once(office.page(1))
+    await office.call(1)
+    assert office.made() == 0
     office.simulator.unpark(office.page_ids[0])
-    await list_once(office.page(0))
+    await office.call(0)
+
+
+@pytest.mark.parametrize("code", [100, 101, 103])
+async def test_a_code_that_may_mean_anything_is_met_by_one_look_at_the_list(
+    office: Office, code: int
+) -> None:
+    await office.account.pages()
+    office.simulator.faults.add(Rule("error", route="conversations", code=code))
+    with pytest.raises(ParkedError) as problem:
+        await office.call()
+    assert str(code) in str(problem.value)
+    assert office.calls("pages") == 2
+    assert office.made() == 0
 
 
 async def test_a_page_whose_token_cannot_be_made_is_parked_and_not_the_process(office: Office) -> None:
-    office.simulator.faults.add(Rule("error", route="conversations", code=102))
-    office.simulator.faults.add(Rule("error", route="generate", code=102))
+    office.simulator.expire_token(office.page_ids[0])
+    office.simulator.faults.add(Rule("error", route="generate", code=107))
     with pytest.raises(ParkedError) as problem:
-        await list_once(office.page())
+        await office.call()
     assert "CONNECTOR_PANCAKE__ACCESS_TOKEN" in problem.value.action
+    await office.call(1)
 
 
 async def test_a_new_token_that_is_refused_too_is_not_renewed_for_ever(office: Office) -> None:
     office.simulator.faults.add(Rule("error", route="conversations", code=105))
+    with pytest.raises(ParkedError) as problem:
+        await office.call()
+    assert problem.value.action == SPOILT
+    assert office.made() == 1
     with pytest.raises(ParkedError):
-        await list_once(office.page())
-    assert office.calls("conversations") == 2
+        await office.call()
+    assert office.made() == 1
+
+
+async def test_two_programs_do_not_knock_each_other_out(office: Office) -> None:
+    page_id = office.page_ids[0]
+    office.simulator.faults.add(hidden(page_id))  # so nobody can read what the other has made
+    await office.call()
+    office.simulator.kill_token(page_id)
+    with pytest.raises(ParkedError) as problem:
+        await office.call()
+    assert problem.value.action in (FOUGHT, SPOILT)
+    assert office.made() == 1
+    assert isinstance(office.clock, FakeClock)
+    await office.clock.advance(601.0)
+    await office.call()
+    assert office.made() == 2
+
+
+@pytest.mark.parametrize("rule", [
+    Rule("reset", route="generate", after=True, times=1),
+    Rule("empty", route="generate", after=True, times=1),
+    Rule("status", route="generate", after=True, times=1, status=502),
+    Rule("truncate", route="generate", times=1),
+])  # fmt: skip
+async def test_a_token_that_was_made_is_found_though_nobody_was_told(office: Office, rule: Rule) -> None:
+    await office.account.pages()
+    office.simulator.expire_token(office.page_ids[0])
+    office.simulator.faults.add(rule)
+    await office.call()
+    assert office.made() == 1
+
+
+async def test_a_call_that_may_still_be_applied_is_not_made_a_second_time_beside_it(office: Office) -> None:
+    await office.account.pages()
+    office.simulator.expire_token(office.page_ids[0])
+    office.simulator.faults.add(Rule("reset", route="generate", times=1))
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            await office.call()
     assert office.calls("generate") == 1
+    assert isinstance(office.clock, FakeClock)
+    await office.clock.advance(60.0)
+    await office.call()
+    assert office.made() == 1
+
+
+async def test_a_limit_on_the_account_is_no_outcome_to_doubt(office: Office) -> None:
+    await office.account.pages()
+    office.simulator.expire_token(office.page_ids[0])
+    office.simulator.faults.add(Rule("status", route="generate", times=1, status=429))
+    with pytest.raises(UnavailableError):
+        await office.call()
+    await office.call()
+    assert office.made() == 1
+
+
+class NoLeases(LocalLeases):
+    """Redis does not answer."""
+
+    async def claim(self, page_id: str, nonce: str, refused: str) -> Claim:
+        del page_id, nonce, refused
+        return Claim(Verdict.AWAY)
+
+
+async def test_while_nobody_can_tell_who_else_does_it_nothing_is_made() -> None:
+    async with opened(leases=NoLeases(FakeClock(), LeaseOptions(5.0))) as office:
+        await office.account.pages()
+        office.simulator.kill_token(office.page_ids[1])
+        await office.call(1)
+        office.simulator.expire_token(office.page_ids[0])
+        with pytest.raises(UnavailableError, match="Redis"):
+            await office.call(0)
+        assert office.calls("generate") == 0
 
 
 async def test_a_list_that_fails_for_a_while_is_asked_for_again(office: Office) -> None:
@@ -223,73 +256,111 @@ async def test_a_list_that_fails_for_a_while_is_asked_for_again(office: Office) 
     assert len(await office.account.pages()) == 2
 
 
-PAGE = {"id": "1", "name": "Cửa hàng", "username": "shop", "platform": "facebook", "nobody": {"knows": 1}}
+async def test_a_list_that_cannot_be_had_is_no_account_without_pages(office: Office) -> None:
+    office.simulator.faults.add(Rule("status", route="pages", status=503))
+    with pytest.raises(UnavailableError):
+        await office.account.pages()
 
 
-def pages_of(body: object) -> list[Page]:
-    return [entry.page for entry in parse_pages(json.dumps(body).encode())]
+# Several users
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"pages": [PAGE]},
-        {
-            "success": True,
-            "categorized": {"activated": [PAGE], "hidden": [{"id": "2"}], "nopermission": None},
-        },
-        {"pages": None, "categorized": {"activated": [PAGE]}},
-    ],
-)
-def test_the_list_is_read_in_either_shape(body: object) -> None:
-    assert pages_of(body) == [Page("1", "shop", "Cửa hàng", "facebook")]
+@pytest.fixture
+async def two_users() -> AsyncIterator[Office]:
+    """The first sees the first page, the second both."""
+    async with opened(users=("user-a", "user-b")) as office:
+        office.simulator.options.user_pages["user-a"] = {office.page_ids[0]}
+        yield office
 
 
-@pytest.mark.parametrize("body", [{"pages": []}, {"categorized": {"activated": []}}])
-def test_an_account_without_pages_has_none(body: object) -> None:
-    assert pages_of(body) == []
+async def test_the_pages_of_all_users_are_read_each_once(two_users: Office) -> None:
+    assert [page.id for page in await two_users.account.pages()] == two_users.page_ids
+    await asyncio.gather(two_users.call(0), two_users.call(1))
 
 
-@pytest.mark.parametrize(
-    "body",
-    [{}, {"success": True}, {"pages": None}, {"categorized": {}}, {"categorized": {"activated": None}}, []],
-)
-def test_an_answer_without_any_list_is_not_an_account_without_pages(body: object) -> None:
-    # It would close every page that is being read.
-    with pytest.raises(UnknownOutcomeError):
-        pages_of(body)
+async def test_a_page_whose_user_token_dies_goes_to_another_who_sees_it(two_users: Office) -> None:
+    two_users.simulator.options.dead_user_tokens.add("user-a")
+    with structlog.testing.capture_logs() as lines:
+        assert [page.id for page in await two_users.account.pages()] == two_users.page_ids
+        two_users.simulator.expire_token(two_users.page_ids[0])
+        await two_users.call(0)
+    assert two_users.made(0) == 1
+    assert [line["user"] for line in lines if line["event"] == "user token refused"] == [1]
 
 
-@pytest.mark.parametrize("username", [None, "", 17, ...])
-def test_the_id_stands_in_for_a_user_name_that_a_page_has_not(username: object) -> None:
-    page = {"id": "igo_17", "username": username}
-    if username is ...:
-        del page["username"]
-    assert pages_of({"pages": [page]}) == [Page("igo_17", "igo_17")]
+async def test_a_dead_user_token_parks_only_what_nobody_else_can_see_and_says_so(two_users: Office) -> None:
+    assert len(await two_users.account.pages()) == 2
+    two_users.simulator.options.dead_user_tokens.add("user-b")
+    assert [page.id for page in await two_users.account.pages()] == two_users.page_ids
+    await two_users.call(1)  # its own token lives on
+    for page_id in two_users.page_ids:
+        two_users.simulator.expire_token(page_id)
+    with pytest.raises(ParkedError) as problem:
+        await two_users.call(1)
+    assert "user token 2" in problem.value.action
+    assert "user-b" not in problem.value.action
+    await two_users.call(0)
+    assert (two_users.made(0), two_users.made(1)) == (1, 0)
 
 
-@pytest.mark.parametrize("page_id", ["igo_1", "pzl_84", "zl_1", "ttm_1", "waba_1", "web_a.b", "tl_1", "In_1"])
-def test_an_id_may_have_any_prefix(page_id: str) -> None:
-    assert pages_of({"pages": [{"id": page_id}]})[0].id == page_id
+async def test_a_user_who_may_not_make_a_token_is_followed_by_one_who_may(two_users: Office) -> None:
+    await two_users.account.pages()
+    two_users.simulator.expire_token(two_users.page_ids[0])
+    two_users.simulator.faults.add(Rule("error", route="generate", code=107, times=1))
+    await two_users.call(0)
+    assert two_users.calls("generate") == 2
+    assert two_users.made(0) == 1
 
 
-def test_a_page_without_an_id_is_left_out_and_the_others_stay() -> None:
-    assert [page.id for page in pages_of({"pages": [{"id": None}, {"name": "x"}, {"id": 5}, PAGE]})] == ["1"]
+async def test_a_refused_user_token_is_tried_again_seldom_and_noticed_when_it_works(
+    two_users: Office,
+) -> None:
+    options = two_users.simulator.options
+    options.dead_user_tokens.add("user-a")
+    for _ in range(5):
+        await two_users.account.pages()
+    assert two_users.calls("pages") == 6
+    options.dead_user_tokens.clear()
+    assert isinstance(two_users.clock, FakeClock)
+    await two_users.clock.advance(301.0)
+    with structlog.testing.capture_logs() as lines:
+        await two_users.account.pages()
+    assert [line["user"] for line in lines if line["event"] == "user token works again"] == [1]
 
 
-@pytest.mark.parametrize(
-    "settings", [None, [], "x", {"page_access_token": None}, {"page_access_token": 7}, {}]
-)
-def test_a_page_whose_token_is_not_shown_has_an_empty_one(settings: object) -> None:
-    body = json.dumps({"pages": [{"id": "1", "settings": settings}]}).encode()
-    assert parse_pages(body)[0].token.get_secret_value() == ""
+async def test_the_list_of_one_user_that_cannot_be_had_hides_no_pages(two_users: Office) -> None:
+    await two_users.account.pages()
+    # Each asks four times: one of them gets its list with the last of all their calls.
+    two_users.simulator.faults.add(Rule("status", route="pages", status=503, times=7))
+    with structlog.testing.capture_logs() as lines:
+        assert [page.id for page in await two_users.account.pages()] == two_users.page_ids
+    assert [line["event"] for line in lines] == ["list of pages of one user missing"]
 
 
-def test_a_name_that_was_cut_in_an_emoji_does_not_hide_the_pages() -> None:
-    body = rb'{"categorized":{"activated":[{"id":"1","name":"shop \ud83d"}]}}'
-    assert [entry.page.id for entry in parse_pages(body)] == ["1"]
+async def test_a_user_token_that_was_exchanged_is_taken_over_while_running() -> None:
+    held: Sequence[SecretStr] = [SecretStr("old")]
+    async with opened(users=("old",), tokens=lambda: held) as office:
+        await office.account.pages()
+        office.simulator.options.dead_user_tokens.add("old")
+        office.simulator.options.user_tokens.add("new")
+        with pytest.raises(UnauthorizedError):
+            await office.account.pages()
+        held = [SecretStr("new")]
+        assert [page.id for page in await office.account.pages()] == office.page_ids
 
 
-def test_a_listed_token_is_never_shown() -> None:
-    body = json.dumps({"pages": [{"id": "1", "settings": {"page_access_token": "CANARY"}}]}).encode()
-    assert "CANARY" not in repr(parse_pages(body))
+async def test_a_file_that_cannot_be_read_just_now_leaves_the_tokens_as_they_are() -> None:
+    broken = False
+
+    def tokens() -> Sequence[SecretStr]:
+        if broken:
+            raise ConfigError(
+                "CONNECTOR_PANCAKE__ACCESS_TOKENS: the file holds no token", advice="one a line"
+            )
+        return [SecretStr(USER)]
+
+    async with opened(tokens=tokens) as office:
+        broken = True
+        with structlog.testing.capture_logs() as lines:
+            assert len(await office.account.pages()) == 2
+    assert [line["event"] for line in lines] == ["user tokens not read again"]
