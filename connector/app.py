@@ -37,8 +37,8 @@ from connector.kafka.topics import partition_counts
 from connector.model import CursorRecord, Page
 from connector.pancake.account import Account
 from connector.pancake.hooks import Hooks
-from connector.pancake.steps import Pace, ScanStep
 from connector.pancake.source import PancakePage
+from connector.pancake.steps import Pace, ScanStep
 from connector.ports import Consumer, Leases, RateBudget
 from connector.settings import Settings, user_tokens
 from connector.telemetry import DEAD_LETTERS, REJECTED_AT_SOURCE, Metrics
