@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from connector.errors import ParkedError, UnavailableError
 from connector.leaving import unless
@@ -39,6 +39,7 @@ class FakeSource:
         self.opened: list[tuple[str, int]] = []
         self.rejecting: set[tuple[str, int]] = set()
         self.settling: set[tuple[str, int]] = set()  # steps that ask nothing and prove the page
+        self.answer: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)  # takes that long
         self._problems: dict[tuple[str, int], list[Exception]] = defaultdict(list)
         self._gates: dict[tuple[str, int], asyncio.Event] = {}
         self._rations: dict[str, asyncio.Event] = {}
@@ -85,7 +86,7 @@ class FakeSource:
         self.on_the_wire[page_id] += 1
         self.most_at_once[page_id] = max(self.most_at_once[page_id], self.on_the_wire[page_id])
         try:
-            await asyncio.sleep(0)
+            await self.answer()
             if where in self._gates:
                 await self._gates[where].wait()
         finally:

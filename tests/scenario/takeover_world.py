@@ -17,6 +17,7 @@ ACTS = 25
 SIGHTS = (0.0, 0.3, 2.0, 1e9)  # of a watcher; the last never sees a claim by itself
 NAPS = (0.5, 2.0, 5.0, 20.0, 60.0)
 LONG_NAP = 3.0
+SLOWEST_SECONDS = 3.0  # of a call
 
 
 class BrokenPromiseError(AssertionError):
@@ -29,9 +30,10 @@ class TakeoverWorld:
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
         self.history: list[str] = []
-        pages = {f"p{n}": self.dice.randrange(1, 6) for n in range(self.dice.randrange(1, 7))}
+        pages = {f"p{n}": self.dice.randrange(1, 12) for n in range(self.dice.randrange(1, 7))}
         self.polling = Polling(pages, partitions=self.dice.randrange(1, 4), lanes=2, drain=0.0)
         self.polling.sight = self.dice.choice(SIGHTS)
+        self.polling.source.answer = lambda: self.polling.clock.sleep(self.dice.uniform(0.0, SLOWEST_SECONDS))
         self.alive: list[PollerProcess] = []
         self.most = 0
         self._claims: dict[int, list[tuple[str, float]]] = defaultdict(list)
@@ -140,7 +142,7 @@ class TakeoverWorld:
 
     def _grow(self) -> None:
         page = self.dice.choice(list(self.polling.source.steps))
-        self.polling.source.steps[page] += self.dice.randrange(1, 4)
+        self.polling.source.steps[page] += self.dice.randrange(3, 12)
         self._note(f"{page} has {self.polling.source.steps[page]} steps")
 
     async def _peace(self) -> None:
