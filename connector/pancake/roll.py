@@ -88,6 +88,7 @@ class Roll:
         """
         if self._next is None:
             self._next = asyncio.create_task(self._read_after(self._running), name="lists of pages")
+            self._next.add_done_callback(_unheard)
         # Whoever waits may be cancelled; the others still want it.
         await asyncio.shield(self._next)
 
@@ -112,3 +113,9 @@ class Roll:
             user.refused(problem, self._clock.monotonic())
         except RetryableError as problem:
             user.unlisted(problem)
+
+
+def _unheard(reading: asyncio.Task[None]) -> None:
+    """Who waited may all have left, as when the process ends: then nobody asks how it went."""
+    if not reading.cancelled():
+        reading.exception()
