@@ -26,7 +26,8 @@ PRIOR_SECONDS = 1800.0  # how long a page is watched until its own rate weighs a
 HOUR_SECONDS = 2 * 3600.0  # how long one hour of the day is watched until it weighs as much as the rest
 FADES = 0.5 ** (1 / (7 * HOURS))  # per hour: what was learnt a week ago counts half
 LOOKS = 2  # scans that a hint brings forward: the list may lag behind the webhook
-AT_ONCE = 1 / 4  # of the fastest pace: the first of them
+LOOK_SECONDS = 1.0  # between them, or the fastest pace where that is faster
+AT_ONCE = 1 / 4  # of that: since the scan before, for the first of them
 HINTS, HINT_SECONDS = 5, 20.0  # wrong hints that are believed at once, and how often one more
 
 
@@ -80,9 +81,10 @@ class Likelihood:
 
     def due_at(self, last_scan_at: float, now: float) -> float:
         """When the next live scan is worth its call; may lie behind ``now``."""
-        if self._looks == LOOKS:
-            return last_scan_at + self._fastest * AT_ONCE
-        return last_scan_at + (self._fastest if self._looks else self._wait(self.rate(now)))
+        if not self._looks:
+            return last_scan_at + self._wait(self.rate(now))
+        look = min(self._fastest, LOOK_SECONDS)
+        return last_scan_at + (look * AT_ONCE if self._looks == LOOKS else look)
 
     def rate(self, now: float) -> float:
         """Changes a second that are expected."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.pancake.bucket import Bucket
-from connector.pancake.likelihood import AT_ONCE, BUSY, HINT_SECONDS, HINTS, LOOKS, Likelihood
+from connector.pancake.likelihood import AT_ONCE, BUSY, HINT_SECONDS, HINTS, LOOK_SECONDS, LOOKS, Likelihood
 
 FASTEST, SLOWEST = 1.0, 6.0
 MORNING = datetime(2026, 3, 9, 9, 0, tzinfo=UTC).timestamp() - 7 * 3600  # 9 o'clock in Vietnam
@@ -97,6 +97,13 @@ def test_a_hint_brings_the_next_scans_forward_and_then_is_spent() -> None:
         now += sooner
         page.found(now, 0)
     assert wait(page, now) == SLOWEST
+
+
+def test_a_hint_is_followed_at_once_however_slow_the_fastest_pace_is() -> None:
+    page = Likelihood(600.0, 3600.0, epoch=NIGHT)
+    page.found(0.0, 0)
+    page.hinted(0.0)
+    assert wait(page, 0.0) == LOOK_SECONDS * AT_ONCE
 
 
 def test_hints_that_never_tell_the_truth_cost_a_bounded_number_of_scans() -> None:
