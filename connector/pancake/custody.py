@@ -100,17 +100,17 @@ class Renewal:
         self._action = action
         self._looks = LOOKS
         self._denied: Parked | Later = NOT_LISTED
-        self._phase = Phase.LOOKING
+        self.phase = Phase.LOOKING
 
     def start(self) -> Sequence[Effect]:
         return [ReadList()]
 
     def step(self, event: Event) -> Sequence[Effect]:
         """What to do now. An event that the phase does not wait for is a bug and raises KeyError."""
-        return self._steps[self._phase, type(event)](self, event)
+        return self._steps[self.phase, type(event)](self, event)
 
     def _enter(self, phase: Phase, *effects: Effect) -> Sequence[Effect]:
-        self._phase = phase
+        self.phase = phase
         return effects
 
     def _helps(self, shown: Shown) -> bool:

@@ -110,6 +110,19 @@ async def test_who_leaves_while_waiting_for_a_grant_sends_nothing(caller: Caller
     assert (server.asked, caller.grants.given) == ([], [])
 
 
+async def test_a_call_whose_right_ended_while_it_waited_for_its_grant_is_not_sent(
+    caller: Caller, server: WireServer
+) -> None:
+    now = SystemClock().monotonic()
+    for not_after, sent in ((now + 60.0, 1), (now, 1)):
+        request = Request("pancake", "generate token", "POST", server.url, SCOPE, not_after=not_after)
+        try:
+            await caller.client.call(request, lambda said: said)
+        except UnavailableError:
+            assert not_after == now
+        assert len(server.asked) == sent
+
+
 async def test_a_call_on_the_wire_comes_home_although_we_leave(caller: Caller, server: WireServer) -> None:
     server.silent.clear()
     leaving = asyncio.Event()
