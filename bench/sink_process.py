@@ -4,14 +4,14 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.profile import Sampler
 from bench.stage import peak_rss
-from connector.app import base, build_sink, sink_consumer
-from connector.engine.runner import Bounds, SinkRunner
-from connector.engine.worker import Limits, Tools
-from connector.model import Event, Polled, Turn
+from connector.app import base, build_sink, sink_bounds, sink_consumer, sink_rules
+from connector.engine.runner import SinkRunner
+from connector.engine.worker import Tools
+from connector.model import Event, Partition, Polled, Start, Turn
 from connector.ports import Consumer, Listener
 from connector.settings import load
 from connector.telemetry import DELIVERED, WRITES, set_up_logs
@@ -25,6 +25,10 @@ class Watched:
         self._sampler = sampler
         self.began = self.ended = self.cpu = 0.0
         self.turns = self.pauses = 0
+
+    @property
+    def starts(self) -> Mapping[Partition, Start]:
+        return self._consumer.starts
 
     async def start(self, listener: Listener) -> None:
         await self._consumer.start(listener)
@@ -63,20 +67,10 @@ async def run(*, without_target: bool, profiled: bool) -> dict[str, object]:
     settings = load()
     async with base(settings) as parts:
         sampler = Sampler() if profiled else None
-        consumer = Watched(sink_consumer(parts, once=True), sampler)
+        consumer = Watched(sink_consumer(parts), sampler)
         if without_target:
-            tools = Tools(
-                NoTarget(),
-                parts.publisher,
-                asyncio.Semaphore(settings.sink.lanes),
-                parts.backoff,
-                parts.clock,
-                parts.metrics,
-            )
-            limits = Limits(settings.sink.window_records, settings.sink.item_attempts)
-            runner = SinkRunner(
-                consumer, tools, limits, Bounds(settings.sink.window_bytes, settings.sink.drain)
-            )
+            tools = Tools(NoTarget(), parts.publisher, parts.backoff, parts.clock, parts.metrics)
+            runner = SinkRunner(consumer, tools, sink_rules(settings.sink), sink_bounds(settings))
         else:
             runner = build_sink(parts, consumer)
         await runner.run(asyncio.Event(), once=True)

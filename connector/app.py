@@ -20,11 +20,15 @@ from connector.budget.leases import LeaseOptions, LocalLeases, RedisLeases
 from connector.clock import Clock, SystemClock
 from connector.codec import warm_up
 from connector.engine.backoff import Backoff
+from connector.engine.book import Reach
+from connector.engine.desk import Rules
 from connector.engine.fleet import Fleet, Source
 from connector.engine.fleet import Pace as FleetPace
+from connector.engine.flood import FloodLimits
 from connector.engine.poller import PollerTools
 from connector.engine.runner import Bounds, SinkRunner
-from connector.engine.worker import Limits, Tools
+from connector.engine.trial import Patience
+from connector.engine.worker import Tools
 from connector.folkform.sink import FolkFormSink
 from connector.health import HealthServer
 from connector.http.client import HttpClient
@@ -40,7 +44,7 @@ from connector.pancake.hooks import Hooks
 from connector.pancake.source import PancakePage
 from connector.pancake.steps import Pace, ScanStep
 from connector.ports import Consumer, Leases, RateBudget
-from connector.settings import Settings, user_tokens
+from connector.settings import Settings, SinkSettings, user_tokens
 from connector.telemetry import DEAD_LETTERS, REJECTED_AT_SOURCE, Metrics
 
 STALL_SECONDS = 60.0  # a loop that has not turned for so long is not alive
@@ -130,25 +134,46 @@ def _leases(settings: Settings, clock: Clock) -> Leases:
     return RedisLeases(url, clock, options) if url else LocalLeases(clock, options)
 
 
-def sink_consumer(parts: Base, *, once: bool) -> Consumer:
-    """A member of the sinks' group; ``once``: it must notice the ends of its partitions."""
-    config = consumer_config(parts.settings.kafka, parts.topics.sink_group, role="sink", ends=once)
+def sink_consumer(parts: Base) -> Consumer:
+    """A member of the sinks' group, that notices the ends of its partitions."""
+    config = consumer_config(parts.settings.kafka, parts.topics.sink_group, role="sink", ends=True)
     return KafkaConsumer(config, [parts.topics.conversations, parts.topics.messages])
 
 
 def build_sink(parts: Base, consumer: Consumer) -> SinkRunner:
     """A sink over ``parts``. Raises ConfigError without FolkForm's credentials."""
     settings = parts.settings
+    scope = f"folkform:{settings.folkform.account}"
     tools = Tools(
         FolkFormSink(parts.client, settings.folkform),
         parts.publisher,
-        asyncio.Semaphore(settings.sink.lanes),
         parts.backoff,
         parts.clock,
         parts.metrics,
+        lambda: _waiting(parts.budget, scope),
     )
-    limits = Limits(settings.sink.window_records, settings.sink.item_attempts)
-    return SinkRunner(consumer, tools, limits, Bounds(settings.sink.window_bytes, settings.sink.drain))
+    return SinkRunner(consumer, tools, sink_rules(settings.sink), sink_bounds(settings))
+
+
+def sink_rules(settings: SinkSettings) -> Rules:
+    """How much goes out at once, and when something is given up."""
+    return Rules(
+        settings.lanes,
+        Reach(settings.window_records, settings.ahead),
+        Patience(settings.item_attempts, settings.doubt_attempts),
+        FloodLimits(settings.rejects_in_row, settings.reject_share),
+        settings.remembered,
+    )
+
+
+def sink_bounds(settings: Settings) -> Bounds:
+    """How much is held, how long a hand-over may take, and for how long an old call may still be heard of."""
+    return Bounds(settings.sink.window_bytes, settings.sink.drain, settings.http.total_timeout)
+
+
+def _waiting(budget: RateBudget, scope: str) -> int | None:
+    use = budget.snapshot().get(scope)
+    return None if use is None or use.limit_per_second is None else use.waiting
 
 
 def build_poller(
@@ -189,7 +214,7 @@ def build_poller(
 async def run_sink(settings: Settings, *, once: bool) -> Outcome:
     """Own partitions, upsert, commit, until SIGTERM. Raises as ``base`` and SinkRunner.run."""
     async with base(settings) as parts:
-        runner = build_sink(parts, sink_consumer(parts, once=once))
+        runner = build_sink(parts, sink_consumer(parts))
         await _serve(parts, runner, lambda stop: runner.run(stop, once=once))
         return Outcome(parts.metrics.total(DEAD_LETTERS))
 

@@ -238,24 +238,60 @@ class LimitsHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """
+    What is committed of a partition: everything below ``offset`` is settled.
+
+    Nothing from ``reach`` on was written, or will be before the next commit;
+    ``reach`` None: as far as is usual. ``unanswered``: a call was on the wire when the partition was
+    handed over, and may still be carried out.
+    """
+
+    offset: int
+    reach: int | None = None
+    unanswered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """
+    Where an owner begins: at ``offset``, in a partition that ended at ``end`` then.
+
+    ``reach`` and ``unanswered`` as the last owner committed them (see Position); None: it said nothing.
+    """
+
+    offset: int
+    end: int
+    reach: int | None = None
+    unanswered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Polled:
     """
     One turn at the consumer: records in offset order per partition.
 
     ``ends`` names partitions whose end was met, and the offset there (only when asked for).
+    ``committed`` are offsets that the broker has acknowledged since the last turn.
     """
 
     records: tuple[Record, ...] = ()
     ends: Mapping[Partition, int] = field(default_factory=dict)
+    committed: Mapping[Partition, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the consumer's thread shall do before it looks for records again."""
+    """
+    What the consumer's thread shall do before it looks for records again.
 
-    store: Mapping[Partition, int] = field(default_factory=dict)
+    ``rewind``: read these again from the offset on.
+    """
+
+    store: Mapping[Partition, int | Position] = field(default_factory=dict)
     pause: frozenset[Partition] = frozenset()
     resume: frozenset[Partition] = frozenset()
+    rewind: Mapping[Partition, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,11 @@ from connector.model import (
     PageStatus,
     Partition,
     Polled,
+    Position,
     Scope,
     ScopeUse,
     SourceBatch,
+    Start,
     Turn,
 )
 
@@ -223,7 +225,7 @@ class Listener(Protocol):
 
     async def assigned(self, partitions: Sequence[Partition]) -> None: ...
 
-    async def revoked(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+    async def revoked(self, partitions: Sequence[Partition]) -> Mapping[Partition, int | Position]:
         """Finish or abandon what is in flight; the next offsets returned are committed with the hand-over."""
         ...
 
@@ -238,6 +240,11 @@ class Consumer(Protocol):
 
     Never cancel a ``poll``: records that its thread took would be lost to this process.
     """
+
+    @property
+    def starts(self) -> Mapping[Partition, Start]:
+        """Where each partition that is owned began; filled before ``assigned`` is called."""
+        ...
 
     async def start(self, listener: Listener) -> None: ...
 

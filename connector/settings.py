@@ -192,7 +192,25 @@ class SinkSettings(Group):
     window_records: int = Field(2000, ge=1, description="most records of one partition in one batch")
     window_bytes: int = Field(16 * 2**20, ge=2**20, description="bytes of records held by the process")
     item_attempts: int = Field(3, ge=1, description="how often a record is refused before it is shelved")
+    doubt_attempts: int = Field(
+        5, ge=2, description="how often a record meets HTTP 500 while others pass before it is shelved"
+    )
+    rejects_in_row: int = Field(
+        50, ge=1, description="conversations in a row with a dead letter at which the sink stops"
+    )
+    reject_share: float = Field(
+        0.2, gt=0, le=1, description="share of the last 500 conversations with one at which the sink stops"
+    )
+    run_ahead: int | None = Field(
+        None, ge=1, description="records beyond the committed offset that may be written; default 4 windows"
+    )
+    remembered: int = Field(50_000, ge=0, description="keys whose last written version the process remembers")
     drain: float = Field(8.0, gt=0, le=15, description="seconds to finish what is in flight when leaving")
+
+    @property
+    def ahead(self) -> int:
+        """Records beyond the committed offset that may be written."""
+        return self.run_ahead or 4 * self.window_records
 
 
 class HttpSettings(Group):

@@ -180,7 +180,7 @@ class Show:
         self._clock = parts.clock
         self._shown = shown
         self._fleet: Fleet[ScanStep] = build_poller(parts)
-        self._sink: SinkRunner = build_sink(parts, sink_consumer(parts, once=False))
+        self._sink: SinkRunner = build_sink(parts, sink_consumer(parts))
         self._activity = Activity(set_up.pancake.world, parts.clock, per_second=CHANGES_PER_SECOND)
         cast = Cast(set_up.pancake, set_up.folkform, parts, self._fleet, self._activity)
         self._watch = Watch(cast, shown.warnings, plan.seconds)

@@ -1,90 +1,78 @@
-"""A window of records → the fewest writes: by conversation, the newest of each key only."""
+"""Records → the fewest writes: by conversation, the newest of each key only."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping
+from typing import Final
 
-from connector.model import Event, Record
+from connector.engine.versions import outdated, stamp
+from connector.model import Origin, Record
+
+# What a person waits for first. As the budget's classes, which are the target's business.
+RANKS: Final[Mapping[Origin, int]] = {
+    Origin.LIVE: 0,
+    Origin.RECONCILE: 1,
+    Origin.BACKFILL: 2,
+    Origin.REPLAY: 3,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Batch:
     """
-    What the window holds of one conversation.
+    What goes out together of one conversation: the newest record of each key, in offset order.
 
-    ``records``: the newest record of each key, in offset order, never empty. ``first_offset``: the
-    lowest offset that is settled with it, records that a newer one superseded included. ``count``:
-    how many records that is.
+    ``starts``: the pieces of the prefix that are settled with it. ``count`` and ``size``: of all records
+    that it stands for, superseded ones included. ``again``: it is sent although the target has it.
     """
 
-    records: tuple[Record, ...]
-    first_offset: int
-    count: int
+    __slots__ = ("again", "count", "rank", "records", "size", "starts")
+
+    def __init__(self, *starts: int) -> None:
+        self.starts = list(starts)
+        self.again = False
+        self.records: dict[bytes | None, Record] = {}
+        self.count = 0
+        self.size = 0
+        self.rank = max(RANKS.values())
+
+    def add(self, record: Record) -> None:
+        """Take a record that lies behind all the others."""
+        self.count += 1
+        self.size += record.size
+        if record.event is not None:
+            self.rank = min(self.rank, RANKS[record.event.origin])
+        held = self.records.get(record.key)
+        if held is not None:
+            if held.event is not None and record.event is not None and outdated(record, stamp(held)):
+                return
+            # Taken out first, so that the records stay in offset order.
+            del self.records[record.key]
+        self.records[record.key] = record
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A window, cut. ``unreadable`` are records that hold no event."""
+class Waiting:
+    """What one conversation still has to send: batches of at most ``most`` records each."""
 
-    lanes: tuple[Lane, ...]
-    unreadable: tuple[Record, ...]
+    __slots__ = ("_batches", "_most")
 
+    def __init__(self, most: int) -> None:
+        self._batches: deque[Batch] = deque()
+        self._most = most
 
-def pack(window: Sequence[Record]) -> Packed:
-    """
-    Cut a window of one partition, in offset order, into lanes; those that began first come first.
-
-    Settling lanes in this order moves the contiguous prefix soonest.
-    """
-    newest: dict[str, dict[bytes | None, tuple[Record, Event]]] = {}
-    first: dict[str, int] = {}
-    count: dict[str, int] = {}
-    unreadable: list[Record] = []
-    for record in window:
-        event = record.event
-        if event is None:
-            unreadable.append(record)
-            continue
-        lane = event.conversation_id
-        first.setdefault(lane, record.offset)
-        count[lane] = count.get(lane, 0) + 1
-        keys = newest.setdefault(lane, {})
-        held = keys.get(record.key)
-        # Equal versions: the later offset, which is what a reader of the topic would keep.
-        if held is None or event.version >= held[1].version:
-            keys[record.key] = (record, event)
-    lanes = (
-        Lane(
-            tuple(sorted((record for record, _ in keys.values()), key=lambda record: record.offset)),
-            first[name],
-            count[name],
-        )
-        for name, keys in newest.items()
-    )
-    return Packed(tuple(lanes), tuple(unreadable))
-
-
-class Prefix:
-    """How far a window is settled without a gap: the only place that says which offset may be committed."""
-
-    def __init__(self, packed: Packed, end: int) -> None:
-        """``end``: the next offset behind the whole window."""
-        starts = [lane.first_offset for lane in packed.lanes]
-        self._starts = sorted([*starts, *(record.offset for record in packed.unreadable)])
-        self._at = 0
-        self._settled: set[int] = set()
-        self._end = end
+    def __bool__(self) -> bool:
+        return bool(self._batches)
 
     @property
-    def complete(self) -> bool:
-        return self._at == len(self._starts)
+    def rank(self) -> int:
+        return min(batch.rank for batch in self._batches)
 
-    def settle(self, first_offset: int) -> int:
-        """
-        The next offset, now that the part of the window that began at ``first_offset`` is settled.
+    def open_batch(self) -> Batch | None:
+        """The batch that takes the next record; None when a new one must be begun."""
+        last = self._batches[-1] if self._batches else None
+        return last if last is not None and len(last.records) < self._most else None
 
-        Everything below it is settled; it never goes back.
-        """
-        self._settled.add(first_offset)
-        while not self.complete and self._starts[self._at] in self._settled:
-            self._at += 1
-        return self._end if self.complete else self._starts[self._at]
+    def begin(self, *starts: int) -> Batch:
+        self._batches.append(Batch(*starts))
+        return self._batches[-1]
+
+    def take(self) -> Batch:
+        return self._batches.popleft()

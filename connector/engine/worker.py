@@ -1,18 +1,19 @@
-"""One partition: one batch in flight, each conversation in order, the next offset only after the work."""
+"""Makes the calls that the desk asks for, side by side, and tells it what became of them."""
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
 from connector.clock import Clock, Deadline
 from connector.engine.backoff import Backoff
-from connector.engine.packing import Lane, Prefix, pack
+from connector.engine.book import Book
+from connector.engine.desk import Desk, Job, Rules, Verdict
+from connector.engine.packing import Batch
 from connector.errors import RejectedError, RetryableError
-from connector.leaving import unless
-from connector.model import DeadLetter, Partition, Problem, Record
+from connector.model import DeadLetter, Event, Partition, Position, Problem
 from connector.ports import DeadLetters, Sink
 from connector.telemetry import DEAD_LETTERS, DELIVERED, FRESHNESS_SECONDS, REFUSALS, RETRIES, WRITES, Metrics
 
@@ -20,201 +21,205 @@ log = structlog.get_logger("connector.sink")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one worker takes at once, and how often it tries."""
-
-    window_records: int
-    item_attempts: int
-
-
-@dataclass(frozen=True, slots=True)
 class Tools:
-    """What all workers of a process share. ``lanes`` bounds how many conversations are written at once."""
+    """
+    What all partitions of a process share.
+
+    ``queue``: how many calls to the target wait for their moment; None: it has no limit.
+    """
 
     sink: Sink
     dead_letters: DeadLetters
-    lanes: asyncio.Semaphore
     backoff: Backoff
     clock: Clock
     metrics: Metrics
+    queue: Callable[[], int | None] = lambda: None
 
 
-class PartitionWorker:
+class Worker:
     """
-    Delivers the records of one partition.
+    Runs the jobs of its desk.
 
-    ``next_offset`` is the offset to commit: everything below it is delivered or shelved. It only ever
-    grows; None until the first record is settled.
+    ``failure`` is what ended a job, if something did that must end the process. Then no other begins.
     """
 
-    def __init__(self, partition: Partition, tools: Tools, limits: Limits) -> None:
-        self.partition = partition
-        self.next_offset: int | None = None
-        self.held_records = 0
-        self.held_bytes = 0
+    def __init__(self, tools: Tools, rules: Rules) -> None:
+        self.desk = Desk(rules, tools.backoff.wait, self._settled)
+        self.failure: BaseException | None = None
         self._tools = tools
-        self._limits = limits
-        self._places = 0
-        self._waiting: deque[Record] = deque()
-        self._news = asyncio.Event()
-        self._leaving = asyncio.Event()
-        self._task = asyncio.create_task(self._run(), name=f"worker {partition}")
+        self._leaving: dict[Book, asyncio.Event] = {}
+        self._tasks: dict[Book, dict[asyncio.Task[None], Job]] = {}
+        self._alarm: asyncio.Task[None] | None = None
+        self._alarm_at = 0.0
 
-    @property
-    def failure(self) -> BaseException | None:
-        """What ended the worker, if something did that must end the process."""
-        if not self._task.done() or self._task.cancelled():
-            return None
-        return self._task.exception()
+    def pump(self) -> None:
+        """Begin every job that there is now. To be called whenever the desk has learnt something."""
+        clock, queue = self._tools.clock, self._tools.queue()
+        begun = 0
+        try:
+            while self.failure is None:
+                waiting = 0 if queue is None else queue + begun
+                job = self.desk.next_job(
+                    clock.monotonic(), clock.epoch_ms(), queue=waiting, width=self._tools.sink.width
+                )
+                if job is None:
+                    break
+                begun += 1
+                self._begin(job)
+        # Whatever it is, the loop must end with it.
+        except BaseException as problem:  # noqa: BLE001
+            self.failure = problem
+        self._set_alarm()
 
-    @property
-    def idle(self) -> bool:
-        return not self.held_records
-
-    def offer(self, record: Record) -> None:
-        """Take a record; the caller pauses the partition when too much is held."""
-        self._waiting.append(record)
-        self.held_records += 1
-        self.held_bytes += record.size
-        self._news.set()
-
-    async def drain(self, deadline: Deadline) -> int | None:
+    async def drain(self, partitions: Sequence[Partition], deadline: Deadline) -> dict[Partition, Position]:
         """
-        Begin nothing new, let what is on the wire come home, and return the next offset.
+        Begin nothing new of them, let what is on the wire come home, and return what to commit.
 
         What has not come home at the deadline is abandoned: the next owner writes it again.
         """
-        self._leaving.set()
-        self._news.set()
-        await asyncio.wait([self._task], timeout=deadline.left())
-        await self.abandon()
-        return self.next_offset
+        books = [self.desk.books[partition] for partition in partitions if partition in self.desk.books]
+        for book in books:
+            book.leaving = True
+            self._leaving_of(book).set()
+        tasks = [task for book in books for task in self._tasks.get(book, ())]
+        if tasks:
+            await asyncio.wait(tasks, timeout=deadline.left())
+        positions = {book.partition: book.last_position for book in books}
+        await self.abandon(partitions)
+        return positions
 
-    async def abandon(self) -> None:
-        """Stop at once. ``next_offset`` stays where the finished work has put it."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+    async def abandon(self, partitions: Sequence[Partition]) -> None:
+        """Stop at once: whatever comes home of them moves nothing any more."""
+        jobs: dict[asyncio.Task[None], Job] = {}
+        for partition in partitions:
+            book = self.desk.forget(partition)
+            if book is not None:
+                self._leaving_of(book).set()
+                self._leaving.pop(book)
+                jobs |= self._tasks.pop(book, {})
+        for task in jobs:
+            task.cancel()
+        if jobs:
+            await asyncio.wait(jobs)
+        for task, job in jobs.items():
+            # One that was cancelled before its first step never comes to say so itself.
+            if task.cancelled():
+                self.desk.called_back(job)
+        self.pump()
 
-    async def _run(self) -> None:
-        while not self._leaving.is_set():
-            await self._news.wait()
-            self._news.clear()
-            while self._waiting and not self._leaving.is_set():
-                await self._deliver(self._take())
+    def close(self) -> None:
+        """Nothing is owned any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
 
-    def _take(self) -> Sequence[Record]:
-        # Everything that gathered while the last batch was out: the slower the target, the wider the
-        # window and the fewer the calls.
-        count = min(len(self._waiting), self._limits.window_records)
-        return [self._waiting.popleft() for _ in range(count)]
+    def _begin(self, job: Job) -> None:
+        task = asyncio.create_task(self._run(job), name=f"call for {job.book.partition}")
+        self._tasks.setdefault(job.book, {})[task] = job
+        task.add_done_callback(partial(self._ended, job.book))
 
-    async def _deliver(self, batch: Sequence[Record]) -> None:
-        packed = pack(batch)
-        prefix = Prefix(packed, batch[-1].next_offset)
+    def _ended(self, book: Book, task: asyncio.Task[None]) -> None:
+        self._tasks.get(book, {}).pop(task, None)
+
+    async def _run(self, job: Job) -> None:
         try:
-            async with asyncio.TaskGroup() as group:
-                for record in packed.unreadable:
-                    group.create_task(self._shelve_unreadable(record, prefix))
-                for lane in packed.lanes:
-                    if not await unless(self._leaving, self._enter()):
-                        break
-                    group.create_task(self._lane(lane, prefix))
-        except ExceptionGroup as problems:
-            # One sentence instead of a tree: the first that went wrong is what the operator must see.
-            raise problems.exceptions[0] from None
-        finally:
-            # A lane that is cancelled before its first step never comes to give its place back.
-            while self._places:
-                self._exit()
-        if prefix.complete:
-            self.held_records -= len(batch)
-            self.held_bytes -= sum(record.size for record in batch)
-
-    async def _lane(self, lane: Lane, prefix: Prefix) -> None:
-        try:
-            if await self._write(lane.records):
-                self.next_offset = prefix.settle(lane.first_offset)
-                self._measure(lane)
-        finally:
-            self._exit()
-
-    async def _enter(self) -> None:
-        await self._tools.lanes.acquire()
-        self._places += 1
-
-    def _exit(self) -> None:
-        self._places -= 1
-        self._tools.lanes.release()
-
-    async def _shelve_unreadable(self, record: Record, prefix: Prefix) -> None:
-        problem = record.problem or Problem("no_event", "the record holds no event")
-        if await self._shelve(record, problem):
-            self.next_offset = prefix.settle(record.offset)
-
-    async def _write(self, records: Sequence[Record]) -> bool:
-        """Write or shelve every record; False when the partition left before that was done."""
-        events = [record.event for record in records if record.event]
-        tries = refusals = 0
-        while not self._leaving.is_set():
-            try:
-                await self._tools.sink.write(events, self._leaving)
-            except RetryableError as problem:
-                tries += 1
-                await self._pause(tries, problem)
-            except RejectedError as problem:
-                self._tools.metrics.count(REFUSALS, self.partition.topic)
-                if len(records) > 1:
-                    # Only the culprit is shelved: halves find it in log2 steps, and its neighbours pass.
-                    middle = len(records) // 2
-                    return await self._write(records[:middle]) and await self._write(records[middle:])
-                refusals += 1
-                if problem.status is None or refusals >= self._limits.item_attempts:
-                    why = Problem(problem.reason, str(problem), problem.status, refusals)
-                    return await self._shelve(records[0], why)
+            if job.problem is None:
+                await self._write(job)
             else:
-                self._tools.metrics.count(WRITES, self.partition.topic)
-                return True
-        return False
+                await self._shelve(job, job.problem)
+        except Exception as problem:  # noqa: BLE001
+            # The loop raises it: nothing is stored any more, so no other call may begin either.
+            self.failure = self.failure or problem
+        else:
+            self.pump()
 
-    async def _shelve(self, record: Record, problem: Problem) -> bool:
+    async def _write(self, job: Job) -> None:
+        lanes = [[record.event for record in part if record.event] for part in job.parts]
+        verdicts = await self._verdicts(lanes, self._leaving_of(job.book))
+        for verdict in verdicts:
+            self._count(job.book.partition, verdict)
+        topic = job.book.partition.topic
+        was_out = self.desk.is_out(topic)
+        self.desk.answered(job, verdicts, self._tools.clock.monotonic())
+        self._tell(job, verdicts)
+        if self.desk.is_out(topic) != was_out:
+            log.warning("target back" if was_out else "target out", topic=topic)
+
+    async def _verdicts(self, lanes: Sequence[Sequence[Event]], leaving: asyncio.Event) -> Sequence[Verdict]:
+        if len(lanes) > 1:
+            return await self._tools.sink.write_many(lanes, leaving)
+        try:
+            await self._tools.sink.write(lanes[0], leaving)
+        except (RetryableError, RejectedError) as problem:
+            return [problem]
+        return [None]
+
+    def _count(self, partition: Partition, verdict: Verdict) -> None:
+        metric = WRITES if verdict is None else REFUSALS if isinstance(verdict, RejectedError) else RETRIES
+        self._tools.metrics.count(metric, partition.topic)
+
+    def _tell(self, job: Job, verdicts: Sequence[Verdict]) -> None:
+        for lane, verdict in zip(job.lanes, verdicts, strict=True):
+            tries = lane.trial.tries if lane.trial is not None else 0
+            if isinstance(verdict, RetryableError) and tries & (tries - 1) == 0:
+                log.warning(
+                    "write repeated", partition=str(job.book.partition), tries=tries, problem=str(verdict)
+                )
+
+    def _settled(self, book: Book, batch: Batch) -> None:
+        topic, metrics = book.partition.topic, self._tools.metrics
+        metrics.count(DELIVERED, topic, by=batch.count)
+        seen = [record.event.observed_at for record in batch.records.values() if record.event]
+        if seen and batch.count:
+            metrics.observe(FRESHNESS_SECONDS, (self._tools.clock.epoch_ms() - min(seen)) / 1000, topic)
+
+    def _leaving_of(self, book: Book) -> asyncio.Event:
+        if book not in self._leaving:
+            self._leaving[book] = asyncio.Event()
+        return self._leaving[book]
+
+    def _set_alarm(self) -> None:
+        """Come back when a wait is over, although nothing else happens until then."""
+        at = self.desk.wake_at()
+        if self._alarm is not None:
+            if at is not None and self._alarm_at <= at:
+                return
+            self._alarm.cancel()
+            self._alarm = None
+        if at is not None and self.failure is None:
+            self._alarm_at = at
+            self._alarm = asyncio.create_task(self._wake(at), name="alarm of the sink")
+
+    async def _wake(self, at: float) -> None:
+        await self._tools.clock.sleep(at - self._tools.clock.monotonic())
+        self._alarm = None
+        self.pump()
+
+    async def _shelve(self, job: Job, problem: Problem) -> None:
+        ((record,),) = job.parts
         letter = DeadLetter(
             record.key or b"",
             record.value or b"",
-            problem,
+            replace(problem, dialect=self._tools.sink.dialect if problem.status else ""),
             self._tools.clock.epoch_ms(),
             record.partition,
             record.offset,
+            record.timestamp,
+            record.headers,
+            job.first_at,
         )
-        tries = 0
-        while not self._leaving.is_set():
-            try:
-                await self._tools.dead_letters.put([letter])
-            except RetryableError as failed:
-                tries += 1
-                await self._pause(tries, failed)
-            else:
-                self._tools.metrics.count(DEAD_LETTERS, problem.reason)
-                log.warning(
-                    "dead letter",
-                    partition=str(record.partition),
-                    offset=record.offset,
-                    reason=problem.reason,
-                    problem=problem.message,
-                )
-                return True
-        return False
-
-    async def _pause(self, tries: int, problem: RetryableError) -> None:
-        if self._leaving.is_set():
-            return
-        self._tools.metrics.count(RETRIES, self.partition.topic)
-        if tries & (tries - 1) == 0:
-            log.warning("write repeated", partition=str(self.partition), tries=tries, problem=str(problem))
-        await unless(self._leaving, self._tools.clock.sleep(self._tools.backoff.wait(tries, problem)))
-
-    def _measure(self, lane: Lane) -> None:
-        topic = self.partition.topic
-        self._tools.metrics.count(DELIVERED, topic, by=lane.count)
-        seen = [record.event.observed_at for record in lane.records if record.event]
-        age = (self._tools.clock.epoch_ms() - min(seen)) / 1000
-        self._tools.metrics.observe(FRESHNESS_SECONDS, age, topic)
+        failed = None
+        try:
+            await self._tools.dead_letters.put([letter])
+        except RetryableError as why:
+            failed = why
+            self._tools.metrics.count(RETRIES, job.book.partition.topic)
+        else:
+            self._tools.metrics.count(DEAD_LETTERS, problem.reason)
+            log.warning(
+                "dead letter",
+                partition=str(record.partition),
+                offset=record.offset,
+                reason=problem.reason,
+                problem=problem.message,
+            )
+        self.desk.shelved(job, failed, self._tools.clock.monotonic())

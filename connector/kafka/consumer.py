@@ -12,14 +12,26 @@ from confluent_kafka import Consumer as Client
 from connector.codec import UndecodableError, decode_event
 from connector.errors import ConnectorError
 from connector.kafka.faults import FATAL, reaction
+from connector.kafka.positions import from_metadata, to_metadata
 from connector.kafka.thread import ClientThread
-from connector.model import Partition, Polled, Problem, Record, Turn
+from connector.model import Partition, Polled, Position, Problem, Record, Start, Turn
 from connector.ports import Listener
 
 T = TypeVar("T")
 POLL_SECONDS = 0.1
 POLL_RECORDS = 500
 COMMITTED_SECONDS = 10.0
+# A commit that came too late: what it stood for belongs to somebody else, or is committed again.
+NOT_OURS_ANY_MORE = frozenset(
+    {
+        KafkaError._NO_OFFSET,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError.FENCED_MEMBER_EPOCH,
+    }
+)
 
 log = structlog.get_logger("connector.kafka")
 
@@ -34,7 +46,7 @@ class KafkaConsumer:
 
     def __init__(self, config: Mapping[str, Any], topics: Sequence[str], *, from_end: bool = False) -> None:
         """``from_end``: ownership matters, and what comes from now on; nothing of it is committed."""
-        self._config = dict(config)
+        self._config = {**config, "on_commit": self._on_commit}
         if from_end:
             # An end that moved back (a leader was lost) is no loss to one who reads only what is new.
             self._config["auto.offset.reset"] = "latest"
@@ -45,7 +57,9 @@ class KafkaConsumer:
         self._listener: Listener
         self._loop: asyncio.AbstractEventLoop
         self._failure: ConnectorError | None = None
+        self.starts: dict[Partition, Start] = {}
         self._owned: set[Partition] = set()
+        self._acknowledged: dict[Partition, int] = {}
         self._epochs: dict[Partition, list[tuple[int, int]]] = {}
 
     async def start(self, listener: Listener) -> None:
@@ -71,6 +85,9 @@ class KafkaConsumer:
 
     def _turn(self, turn: Turn) -> Polled:
         self._store(turn.store)
+        for partition, offset in turn.rewind.items():
+            if partition in self._owned:
+                self._client.seek(TopicPartition(partition.topic, partition.number, offset))
         for act, partitions in ((self._client.pause, turn.pause), (self._client.resume, turn.resume)):
             owned = [TopicPartition(p.topic, p.number) for p in partitions if p in self._owned]
             if owned:
@@ -94,7 +111,8 @@ class KafkaConsumer:
             else:
                 _react(error, partition)
         # A poll may both bring records and lose their partition: those belong to the next owner.
-        return Polled(tuple(r for r in records if r.partition in self._owned), ends)
+        committed, self._acknowledged = self._acknowledged, {}
+        return Polled(tuple(r for r in records if r.partition in self._owned), ends, committed)
 
     def _note_epoch(self, partition: Partition, message: Message) -> None:
         epoch = message.leader_epoch()
@@ -102,24 +120,36 @@ class KafkaConsumer:
         if epoch is not None and (not seen or seen[-1][1] != epoch):
             seen.append((_number(message.offset()), epoch))
 
-    def _store(self, offsets: Mapping[Partition, int]) -> None:
+    def _store(self, positions: Mapping[Partition, int | Position]) -> None:
         # Only partitions still owned: the client refuses others, and for good reason.
-        stored = [self._position(p, offset) for p, offset in offsets.items() if p in self._owned]
+        stored = [self._position(p, position) for p, position in positions.items() if p in self._owned]
         if stored:
             self._client.store_offsets(offsets=stored)
 
-    def _position(self, partition: Partition, offset: int) -> TopicPartition:
+    def _position(self, partition: Partition, position: int | Position) -> TopicPartition:
+        place = Position(position) if isinstance(position, int) else position
+        said = to_metadata(place)
         # Without the leader epoch a commit cannot be validated after a log was truncated (KAFKA-20507).
         epochs = self._epochs.get(partition, [])
-        at = bisect_right(epochs, (offset - 1, 2**31)) - 1
+        at = bisect_right(epochs, (place.offset - 1, 2**31)) - 1
         if at < 0:
-            return TopicPartition(partition.topic, partition.number, offset)
-        return TopicPartition(partition.topic, partition.number, offset, "", epochs[at][1])
+            return TopicPartition(partition.topic, partition.number, place.offset, said)
+        return TopicPartition(partition.topic, partition.number, place.offset, said, epochs[at][1])
+
+    def _on_commit(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
+        if error is not None and error.code() not in NOT_OURS_ANY_MORE:
+            log.warning("kafka commit", problem=error.name())
+        for tp in positions:
+            partition = Partition(tp.topic, tp.partition)
+            # What failed is committed again by the client's timer; until then nobody counts on it.
+            if error is None and tp.error is None and tp.offset >= 0 and partition in self._owned:
+                self._acknowledged[partition] = max(tp.offset, self._acknowledged.get(partition, 0))
 
     def _on_assign(self, client: Client, given: list[TopicPartition]) -> None:
         partitions = [Partition(tp.topic, tp.partition) for tp in given]
         try:
             starts = self._starts(client, given)
+            self.starts |= {Partition(tp.topic, tp.partition): self._start(client, tp) for tp in starts}
             client.incremental_assign(starts)
             self._owned |= set(partitions)
             if starts:
@@ -145,14 +175,37 @@ class KafkaConsumer:
             for tp in committed
         ]
 
+    def _start(self, client: Client, tp: TopicPartition) -> Start:
+        if self._from_end:
+            return Start(0, 0)
+        found = client.get_watermark_offsets(
+            TopicPartition(tp.topic, tp.partition), timeout=COMMITTED_SECONDS
+        )
+        if found is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        low, end = found
+        position = from_metadata(tp.metadata, tp.offset if tp.offset >= 0 else low)
+        return Start(position.offset, end, position.reach, position.unanswered)
+
     def _on_revoke(self, client: Client, taken: list[TopicPartition]) -> None:
         partitions = [Partition(tp.topic, tp.partition) for tp in taken]
         try:
-            # The client commits what is stored before it lets the partitions go.
-            self._store(self._ask(self._listener.revoked(partitions)))
+            positions = self._ask(self._listener.revoked(partitions))
+            self._store(positions)
+            self._commit_now(client, positions)
         except (ConnectorError, KafkaException) as problem:
             self._fail(problem, "handing over partitions")
         self._forget(client, taken, partitions)
+
+    def _commit_now(self, client: Client, positions: Mapping[Partition, int | Position]) -> None:
+        # The client commits what is stored by itself before it lets the partitions go, but not when only
+        # what is said of them has changed: that nothing was written beyond.
+        said = [self._position(partition, position) for partition, position in positions.items()]
+        try:
+            if said:
+                client.commit(offsets=said, asynchronous=False)
+        except KafkaException as problem:
+            log.info("hand-over said nothing", problem=problem.args[0].name())
 
     def _on_lost(self, client: Client, taken: list[TopicPartition]) -> None:
         partitions = [Partition(tp.topic, tp.partition) for tp in taken]
@@ -163,7 +216,8 @@ class KafkaConsumer:
     def _forget(self, client: Client, taken: list[TopicPartition], partitions: Sequence[Partition]) -> None:
         self._owned -= set(partitions)
         for partition in partitions:
-            self._epochs.pop(partition, None)
+            for kept in (self._epochs, self._acknowledged, self.starts):
+                kept.pop(partition, None)
         try:
             client.incremental_unassign(taken)
         except KafkaException as problem:

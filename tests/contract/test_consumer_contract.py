@@ -7,7 +7,7 @@ import pytest
 
 from connector.codec import encode_event
 from connector.errors import ContractError
-from connector.model import Partition, Turn
+from connector.model import Partition, Position, Start, Turn
 from tests.fakes.events import message
 from tests.fakes.sides import PARTITIONS, POLLS, FakeSide, KafkaSide, Member, Side, together
 
@@ -310,3 +310,58 @@ async def test_an_offset_that_is_gone_is_fatal_and_never_skipped(side: Side, mem
     with pytest.raises(ContractError):
         await together(second, until=lambda: False)
     assert not second.records
+
+
+async def test_what_the_broker_acknowledged_is_told(side: Side, members: list[Member]) -> None:
+    one = partitions(side)[0]
+    await fill(side, one, 5)
+    member = await join(side, members)
+    await together(member, until=lambda: len(member.records) == 5)
+    assert member.committed == {}
+    await member.poll(Turn(store={one: 4}))
+    await together(member, until=lambda: member.committed == {one: 4})
+    assert await side.committed(one) == 4
+
+
+async def test_a_partition_is_read_again_from_where_it_is_told(side: Side, members: list[Member]) -> None:
+    one, other = partitions(side)[:2]
+    await fill(side, one, 9)
+    await fill(side, other, 3)
+    member = await join(side, members)
+    await together(member, until=lambda: len(member.records) == 12)
+    before = len(member.offsets(one))
+    await member.poll(Turn(rewind={one: 4, Partition(side.topics.conversations, 0): 0}))
+    await together(member, until=lambda: len(member.offsets(one)) >= before + 5)
+    assert member.offsets(one)[before:] == [4, 5, 6, 7, 8]
+    assert member.offsets(other) == [0, 1, 2]
+
+
+async def test_the_next_owner_is_told_how_far_the_last_one_may_have_written(
+    side: Side, members: list[Member]
+) -> None:
+    one, other = partitions(side)[:2]
+    await fill(side, one, 9)
+    first = await join(side, members)
+    await together(first, until=lambda: len(first.records) == 9)
+    assert first.consumer.starts[one] == Start(0, 9)
+    await first.poll(Turn(store={one: Position(4, 8)}))
+    await together(first, until=lambda: first.committed == {one: 4})
+    first.hand_over = {one: Position(4, 6, unanswered=True)}
+    await leave(first, members)
+    second = await join(side, members)
+    await together(second, until=lambda: len(second.owned) == PARTITIONS)
+    assert second.consumer.starts[one] == Start(4, 9, 6, unanswered=True)
+    assert second.consumer.starts[other] == Start(0, 0)
+
+
+async def test_what_is_said_without_a_hand_over_stays_said(side: Side, members: list[Member]) -> None:
+    one = partitions(side)[0]
+    await fill(side, one, 9)
+    frozen = await join(side, members)
+    await together(frozen, until=lambda: len(frozen.records) == 9)
+    await frozen.poll(Turn(store={one: Position(4, 8)}))
+    await together(frozen, until=lambda: frozen.committed == {one: 4})
+    side.silence(frozen.consumer)
+    other = await join(side, members)
+    await together(other, until=lambda: one in other.owned)
+    assert other.consumer.starts[one] == Start(4, 9, 8)

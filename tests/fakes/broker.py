@@ -35,8 +35,10 @@ from connector.model import (
     PageStatus,
     Partition,
     Polled,
+    Position,
     Problem,
     Record,
+    Start,
     Turn,
 )
 from connector.ports import Listener
@@ -64,6 +66,7 @@ class Group:
 
     partitions: Sequence[Partition]
     committed: dict[Partition, int] = field(default_factory=dict)
+    positions: dict[Partition, Position] = field(default_factory=dict)
     members: "list[FakeConsumer]" = field(default_factory=list)
     owners: "dict[Partition, FakeConsumer]" = field(default_factory=dict)
     wanted: "dict[Partition, FakeConsumer]" = field(default_factory=dict)
@@ -164,7 +167,9 @@ class FakeConsumer:
         self._from_end = from_end
         self._ends = ends
         self._poll_records = poll_records
-        self._stored: dict[Partition, int] = {}
+        self.starts: dict[Partition, Start] = {}
+        self._stored: dict[Partition, int | Position] = {}
+        self._acknowledged: dict[Partition, int] = {}
         self._positions: dict[Partition, int] = {}
         self._met: set[Partition] = set()
         self._listener: Listener
@@ -181,6 +186,7 @@ class FakeConsumer:
         self.turns.append(turn)
         self._store(turn.store)
         self.paused = (self.paused | (turn.pause & self.owned)) - turn.resume
+        self._positions |= {p: offset for p, offset in turn.rewind.items() if p in self.owned}
         given = await self._rebalance()
         # The first records of a partition take a fetch: never in the poll that gave it.
         polled = self._read(self.owned - self.paused - given)
@@ -205,7 +211,7 @@ class FakeConsumer:
         """The broker has not heard of us for too long; we shall learn of it at our next poll."""
         self.group.leave(self)
 
-    def _store(self, offsets: Mapping[Partition, int]) -> None:
+    def _store(self, offsets: Mapping[Partition, int | Position]) -> None:
         for partition, offset in offsets.items():
             if partition in self.owned:
                 self._stored[partition] = offset
@@ -213,7 +219,9 @@ class FakeConsumer:
     def _commit(self) -> None:
         for partition, offset in self._stored.items():
             if self.group.owners.get(partition) is self:
-                self.group.committed[partition] = offset
+                position = Position(offset) if isinstance(offset, int) else offset
+                self.group.committed[partition] = self._acknowledged[partition] = position.offset
+                self.group.positions[partition] = position
         self._stored.clear()
 
     async def _rebalance(self) -> set[Partition]:
@@ -252,6 +260,8 @@ class FakeConsumer:
             end = len(self._broker.logs[partition])
             begin = self.group.committed.get(partition, self._broker.begins[partition])
             self._positions[partition] = end if self._from_end else begin
+            last = self.group.positions.get(partition, Position(begin))
+            self.starts[partition] = Start(begin, end, last.reach, last.unanswered)
         self.owned |= given
         await self._listener.assigned(sorted(given, key=str))
 
@@ -261,6 +271,7 @@ class FakeConsumer:
         self._met -= partitions
         for partition in partitions:
             self._stored.pop(partition, None)
+            self._acknowledged.pop(partition, None)
 
     def _read(self, partitions: set[Partition]) -> Polled:
         records: list[Record] = []
@@ -277,7 +288,8 @@ class FakeConsumer:
             if self._ends and upto == len(log) and partition not in self._met:
                 self._met.add(partition)
                 ends[partition] = upto
-        return Polled(tuple(records), ends)
+        committed, self._acknowledged = self._acknowledged, {}
+        return Polled(tuple(records), ends, committed)
 
 
 def _record(partition: Partition, offset: int, stored: Stored) -> Record:

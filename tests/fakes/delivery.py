@@ -8,8 +8,12 @@ from dataclasses import dataclass
 
 from connector.codec import decode_dead_letter
 from connector.engine.backoff import Backoff
+from connector.engine.book import Reach
+from connector.engine.desk import Rules
+from connector.engine.flood import FloodLimits
 from connector.engine.runner import Bounds, SinkRunner
-from connector.engine.worker import Limits, PartitionWorker, Tools
+from connector.engine.trial import Patience
+from connector.engine.worker import Tools
 from connector.kafka.partitioner import partition_of
 from connector.model import DeadLetter, Event, Partition
 from connector.telemetry import Metrics
@@ -28,21 +32,28 @@ class Size:
     window_bytes: int = 2**20
     lanes: int = 8
     attempts: int = 3
+    doubts: int = 4
+    ahead: int = 1000
+    remembered: int = 10_000
+    in_row: int = 1000
+    share: float = 1.0
+    quarantine: float = 5.0
     drain: float = 30.0
     poll_records: int = 500
 
 
 class MortalRunner(SinkRunner):
-    """A runner that knows all workers that it ever had: a crash ends those being handed over too."""
+    """A runner that knows all partitions that it ever had: a crash ends what is being handed over too."""
 
-    mortal: list[PartitionWorker]
+    mortal: set[Partition]
 
     async def assigned(self, partitions: Sequence[Partition]) -> None:
         await super().assigned(partitions)
-        self.mortal += [self.workers[partition] for partition in partitions]
+        self.mortal |= set(partitions)
 
     async def die(self) -> None:
-        await asyncio.gather(*(worker.abandon() for worker in self.mortal))
+        await self.worker.abandon(list(self.mortal))
+        self.worker.close()
 
 
 class Process:
@@ -55,26 +66,23 @@ class Process:
             delivery.broker,
             topics.sink_group,
             [topics.conversations, topics.messages],
-            ends=once,
+            ends=True,
             poll_records=size.poll_records,
         )
         self.metrics = Metrics()
-        self.lanes = asyncio.Semaphore(size.lanes)
         tools = Tools(
-            delivery.sink,
-            delivery.letters,
-            self.lanes,
-            Backoff(2.0, random.Random(0)),
-            delivery.clock,
-            self.metrics,
+            delivery.sink, delivery.letters, Backoff(2.0, random.Random(0)), delivery.clock, self.metrics
         )
-        self.runner = MortalRunner(
-            self.consumer,
-            tools,
-            Limits(size.window_records, size.attempts),
-            Bounds(size.window_bytes, size.drain),
+        rules = Rules(
+            size.lanes,
+            Reach(size.window_records, size.ahead),
+            Patience(size.attempts, size.doubts),
+            FloodLimits(size.in_row, size.share),
+            size.remembered,
         )
-        self.runner.mortal = []
+        bounds = Bounds(size.window_bytes, size.drain, size.quarantine)
+        self.runner = MortalRunner(self.consumer, tools, rules, bounds)
+        self.runner.mortal = set()
         self.stop = asyncio.Event()
         self.crashed = self.ended = False
         self.task = asyncio.create_task(self.runner.run(self.stop, once=once))

@@ -14,7 +14,7 @@ from connector.kafka.consumer import KafkaConsumer
 from connector.kafka.cursors import KafkaCursors
 from connector.kafka.publisher import KafkaPublisher, Outgoing, ProducerThread
 from connector.kafka.topics import create
-from connector.model import Partition, Polled, Record, Turn
+from connector.model import Partition, Polled, Position, Record, Turn
 from connector.ports import Consumer as ConsumerPort
 from connector.ports import CursorStore, DeadLetters, Notices, Publisher
 from connector.settings import KafkaSettings
@@ -237,14 +237,15 @@ class Member:
         self.outside: list[str] = []
         self.records: list[Record] = []
         self.ends: dict[Partition, int] = {}
-        self.hand_over: dict[Partition, int] = {}
+        self.committed: dict[Partition, int] = {}
+        self.hand_over: dict[Partition, int | Position] = {}
         self._inside = False
 
     async def assigned(self, partitions: Sequence[Partition]) -> None:
         self._note("assigned", partitions)
         self.owned |= set(partitions)
 
-    async def revoked(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+    async def revoked(self, partitions: Sequence[Partition]) -> Mapping[Partition, int | Position]:
         self._note("revoked", partitions)
         self.owned -= set(partitions)
         return {p: offset for p, offset in self.hand_over.items() if p in partitions}
@@ -264,6 +265,7 @@ class Member:
         assert {record.partition for record in polled.records} <= self.owned
         self.records += polled.records
         self.ends |= polled.ends
+        self.committed |= polled.committed
         return polled
 
     async def close(self) -> None:

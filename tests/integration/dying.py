@@ -15,14 +15,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from connector.app import Base, base, build_poller, build_sink
 from connector.http.client import Answer, HttpClient, Request
 from connector.kafka.config import consumer_config, producer_config
 from connector.kafka.consumer import KafkaConsumer
 from connector.kafka.publisher import KafkaPublisher, Outgoing, ProducerThread
-from connector.model import Partition
+from connector.model import Partition, Position
 from connector.settings import load
 from connector.telemetry import set_up_logs
 
@@ -125,20 +125,21 @@ class DyingConsumer(KafkaConsumer):
     """A KafkaConsumer with points around the store and the commit."""
 
     def __init__(self, config: Mapping[str, Any], topics: Sequence[str], fate: Fate) -> None:
-        super().__init__({**config, "on_commit": self._committed}, topics)
+        super().__init__(config, topics)
         self._fate = fate
         self._stored = False
 
-    def _store(self, offsets: Mapping[Partition, int]) -> None:
-        if offsets:
+    def _store(self, positions: Mapping[Partition, int | Position]) -> None:
+        if positions:
             self._fate.meets(Point.SINK_BEFORE_STORE)
-        super()._store(offsets)
-        self._stored = self._stored or bool(offsets)
-        if offsets:
+        super()._store(positions)
+        self._stored = self._stored or bool(positions)
+        if positions:
             self._fate.meets(Point.SINK_STORED)
 
-    def _committed(self, error: object, partitions: list[TopicPartition]) -> None:
-        if error is None and self._stored and partitions:
+    def _on_commit(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
+        super()._on_commit(error, positions)
+        if error is None and self._stored and positions:
             self._fate.meets(Point.SINK_COMMITTED)
 
     def _ask(self, question: Any) -> Any:

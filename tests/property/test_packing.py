@@ -1,73 +1,115 @@
-"""Whatever a window holds: one lane settles each record, and the newest of each key is sent."""
+"""Whatever a partition holds: each record is settled by one batch, and the newest of each key is sent."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.engine.packing import Packed, pack
-from connector.model import Event, Partition, Problem, Record
+from connector.engine.packing import Batch, Waiting
+from connector.engine.survey import Survey
+from connector.engine.versions import DAY_MS, outdated, stamp
+from connector.model import Event, Partition, Record
 from tests.fakes.events import message, snapshot
 
 PARTITION = Partition("pancake.messages", 0)
+# Long after every version, as if each had been published late: then the version alone decides.
+LATE = 1_000_000
+
+
+def record(offset: int, event: Event, timestamp: int = LATE) -> Record:
+    return Record(PARTITION, offset, timestamp, f"{event.kind}\0{event.message_id}".encode(), b"", event)
 
 
 @st.composite
 def windows(draw: st.DrawFn) -> list[Record]:
-    """One partition in offset order, with gaps where compaction was, a few keys, and junk in between."""
-    ids = st.sampled_from(["a", "b", "c"])
+    """One conversation in offset order, with gaps where compaction was, and few keys."""
     events = st.one_of(
-        st.none(),
-        st.builds(message, ids, ids, st.integers(1, 4)),
-        st.builds(snapshot, ids, st.integers(1, 4)),
+        st.builds(message, st.just("c"), st.sampled_from(["a", "b", "c"]), st.integers(1, 5)),
+        st.builds(snapshot, st.just("c"), st.integers(1, 5)),
     )
-    records = []
-    offset = draw(st.integers(0, 10))
+    found, offset = [], draw(st.integers(0, 10))
     for event in draw(st.lists(events, min_size=1, max_size=25)):
-        key = None if event is None else f"{event.conversation_id}\0{event.message_id}".encode()
-        problem = Problem("bad_frame", "junk") if event is None else None
-        records.append(Record(PARTITION, offset, 0, key, b"", event, problem))
+        found.append(record(offset, event))
         offset += draw(st.integers(1, 3))
-    return records
+    return found
 
 
-def conversation(record: Record) -> str:
-    return event_of(record).conversation_id
-
-
-def event_of(record: Record) -> Event:
-    assert record.event is not None
-    return record.event
-
-
-@given(windows())
-def test_every_record_belongs_to_exactly_one_lane_or_is_unreadable(window: list[Record]) -> None:
-    packed = pack(window)
-    assert list(packed.unreadable) == [record for record in window if record.event is None]
-    assert sum(lane.count for lane in packed.lanes) + len(packed.unreadable) == len(window)
-    names = [conversation(lane.records[0]) for lane in packed.lanes]
-    assert len(set(names)) == len(names)
-    for name, lane in zip(names, packed.lanes, strict=True):
-        own = [record for record in window if record.event and conversation(record) == name]
-        assert (lane.count, lane.first_offset) == (len(own), own[0].offset)
-        assert set(lane.records) <= set(own)
+def version(one: Record) -> tuple[int, int, int]:
+    assert one.event is not None
+    return (*one.event.version, one.offset)
 
 
 @given(windows())
 def test_of_each_key_the_newest_version_is_sent_and_of_equal_ones_the_last(window: list[Record]) -> None:
-    sent = {record.key: record for lane in pack(window).lanes for record in lane.records}
-    for record in window:
-        if record.event is None:
-            continue
-        chosen = sent[record.key]
-        assert (event_of(chosen).version, chosen.offset) >= (record.event.version, record.offset)
-    assert len(sent) == sum(len(lane.records) for lane in pack(window).lanes)
+    batch = Batch(window[0].offset)
+    for one in window:
+        batch.add(one)
+    for one in window:
+        assert version(batch.records[one.key]) >= version(one)
+    assert batch.count == len(window)
+    assert batch.size == sum(one.size for one in window)
 
 
-@given(windows())
-def test_lanes_come_by_their_first_offset_and_records_in_order(window: list[Record]) -> None:
-    packed: Packed = pack(window)
-    starts = [lane.first_offset for lane in packed.lanes]
+@given(windows(), st.integers(1, 6))
+def test_batches_keep_the_order_and_their_bound(window: list[Record], most: int) -> None:
+    waiting, batches = Waiting(most), []
+    for one in window:
+        (waiting.open_batch() or waiting.begin(one.offset)).add(one)
+    while waiting:
+        batches.append(waiting.take())
+    assert sum(batch.count for batch in batches) == len(window)
+    starts = [start for batch in batches for start in batch.starts]
     assert starts == sorted(starts)
-    for lane in packed.lanes:
-        offsets = [record.offset for record in lane.records]
-        assert offsets
+    for batch in batches:
+        offsets = [one.offset for one in batch.records.values()]
+        assert 1 <= len(offsets) <= most
         assert offsets == sorted(offsets)
+
+
+@given(windows(), st.integers(0, 40))
+def test_a_survey_names_the_record_that_a_batch_would_send(window: list[Record], length: int) -> None:
+    survey = Survey(window[0].offset + length)
+    batch = Batch(window[0].offset)
+    for one in window:
+        survey.see(one)
+        if one.offset < survey.until:
+            batch.add(one)
+    for one in window:
+        if one.offset < survey.until:
+            assert survey.newest(one) == batch.records[one.key].offset
+        else:
+            assert survey.newest(one) is None
+    assert survey.whole == (window[-1].next_offset >= survey.until)
+
+
+@given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 9), st.integers(0, 9), st.integers(0, 20))
+def test_a_snapshot_is_as_old_as_the_source_says(
+    one: int, other: int, seen: int, seen_again: int, published: int
+) -> None:
+    """Whatever our own clocks say, when the source's times differ."""
+    held = stamp(record(1, snapshot("c", one, observed_at=seen)))
+    again = snapshot("c", other, observed_at=seen_again)
+    if one != other:
+        assert outdated(record(2, again, published), held) == (other < one)
+
+
+@given(st.integers(1, 10**6), st.integers(-600_000, 600_000), st.integers(0, 400))
+def test_clocks_that_differ_put_out_no_edit(read: int, skew: int, late: int) -> None:
+    """A reader whose clock is behind, and who publishes at once, is believed: what it read is later."""
+    first = message("c", "m", 10**7)
+    edit = message("c", "m", 10**7 + read + skew)
+    behind = edit.observed_at < first.observed_at - late
+    if behind:
+        assert not outdated(record(2, edit, edit.observed_at + late), stamp(record(1, first)))
+
+
+@given(st.integers(1, 10**6), st.integers(0, 10**6))
+def test_a_read_that_was_published_late_is_known_for_old(earlier: int, waited: int) -> None:
+    newer = message("c", "m", 10**7)
+    older = message("c", "m", 10**7 - earlier)
+    published = older.observed_at + earlier + waited
+    assert outdated(record(2, older, published), stamp(record(1, newer)))
+
+
+def test_a_date_in_the_future_does_not_shut_out_what_comes_after() -> None:
+    now = 1_700_000_000_000
+    held = stamp(record(1, snapshot("c", now + 400 * DAY_MS, observed_at=now), now))
+    assert not outdated(record(2, snapshot("c", now + 1000, observed_at=now + 2000), now + 2000), held)

@@ -71,7 +71,7 @@ async def test_a_full_partition_is_paused_and_goes_on_at_half(deliver: Build) ->
     process = delivery.start()
     partition = Partition(delivery.broker.topics.messages, 0)
     await delivery.until(lambda: partition in process.consumer.paused)
-    worker = process.runner.workers[partition]
+    worker = process.runner.books[partition]
     held = worker.held_records
     assert 8 <= held <= 8 + 2
     await delivery.clock.advance(5.0)
@@ -94,10 +94,10 @@ async def test_a_buffer_is_counted_in_bytes_too(deliver: Build) -> None:
     partition = Partition(delivery.broker.topics.messages, 0)
     await delivery.until(lambda: partition in process.consumer.paused)
     # Two partitions share 20,000 bytes.
-    assert 10_000 <= process.runner.workers[partition].held_bytes <= 10_000 + 2_000
+    assert 10_000 <= process.runner.books[partition].held_bytes <= 10_000 + 2_000
     gate.set()
     await delivery.until(lambda: len(delivery.sink.rows) == 40)
-    assert process.runner.workers[partition].held_bytes == 0
+    assert process.runner.books[partition].held_bytes == 0
 
 
 async def test_a_record_larger_than_the_buffer_passes_all_the_same(deliver: Build) -> None:
