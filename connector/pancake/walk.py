@@ -121,6 +121,13 @@ class Walk:
             # The newest page once more, full, and more are counted: the server ignores what it is asked.
             self.stuck = True
             return
+        if not (unmet or first or self.reached) and shown >= longest and ids != self._first:
+            # A full page, and all of it met: as many came meanwhile as a page holds, and have pushed it
+            # down. What was not met yet lies below.
+            self._rewinds += 1
+            self.stuck = self._rewinds > REWINDS
+            self.skip += max(1, shown - 1)
+            return
         self.done = not unmet or self.reached or short
         self.skip = max(1, self.skip + shown - 1)
         if not self.done and self.from_oldest and first:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from connector.engine.parking import FIRST_SECONDS
-from connector.pancake.scan import Pace
+from connector.pancake.steps import Pace
 from connector.simulator.faults import Rule
 from connector.simulator.options import PancakeOptions
 from connector.simulator.world import WorldConfig
