@@ -47,6 +47,8 @@ from connector.pancake.steps import (
 )
 from connector.pancake.walk import Walk
 
+OVERDUE_MS = 300_000  # of a clock that may be some minutes before or behind Pancake's
+
 
 @dataclass(slots=True)
 class _Aside:
@@ -284,8 +286,8 @@ class PageScan:
         return replace(before, snapshot=seen.snapshot, rest=seen.rest, owed=owed)
 
     def _is_old(self, seen: Listed) -> bool:
-        """Whether it lies where live scans do not look."""
-        return seen.updated_at < self._floor
+        """Whether it lies where live scans do not look, or should have found it long since."""
+        return seen.updated_at < max(self._floor, self.state.proved - OVERDUE_MS)
 
     @property
     def _floor(self) -> int:

@@ -84,8 +84,10 @@ class Scroll:
 
     def _opened(self, after: str, page: Sequence[Listed], *, reached: bool) -> Listing:
         if page:
-            stuck = not self._doubted and all(seen.id in self._met for seen in page)
-            last = stuck or page[-1].id == self._doubted or reached
+            # A server that begins each page with its cursor shows, at the end, the cursor alone.
+            alone = len(page) == 1 and page[0].id == after
+            stuck = not self._doubted and not alone and all(seen.id in self._met for seen in page)
+            last = stuck or alone or page[-1].id == self._doubted or reached
             self._anchor, self._doubted, self._length = after, "", len(page)
             return Listing(page[-1].id, last, stuck)
         if after and (self._length is None or self._length >= self.full_list):
