@@ -16,6 +16,7 @@ from aiohttp.web import RouteDef
 from pydantic import SecretStr
 
 from connector.budget import BudgetOptions, LocalBudget, RedisBudget
+from connector.budget.gauges import show
 from connector.budget.leases import LeaseOptions, LocalLeases, RedisLeases
 from connector.clock import Clock, SystemClock
 from connector.codec import warm_up
@@ -95,6 +96,7 @@ async def base(settings: Settings, budget: RateBudget | None = None) -> AsyncIte
         if budget is None:
             budget = _budget(settings, clock)
             stack.push_async_callback(budget.close)
+        show(budget, metrics)
         client = HttpClient(settings.http, budget, clock, metrics)
         stack.push_async_callback(client.close)
         producer = ProducerThread(producer_config(settings.kafka))

@@ -45,6 +45,11 @@ PASSES = Metric("source.passes", "Do scans of the pages come through?")
 DEAD_LETTERS = Metric("dead_letters", "What is shelved, and why?", ("reason",))
 HOOKS = Metric("hooks", "Do webhooks come, and are they worth a look?", ("outcome",))
 OWNERSHIP = Metric("ownership.changes", "Does the group settle?", ("change",))
+BUDGET_GRANTS = Metric("budget.grants", "How many calls were let go?", ("scope",))
+BUDGET_REFUSALS = Metric("budget.refusals", "How often did the API say too many?", ("scope",))
+BUDGET_WAITED = Metric(
+    "budget.waited.seconds", "What is the limit's price, in waiting?", ("scope", "priority")
+)
 
 COUNTERS: Final = (
     PUBLISHED,
@@ -60,12 +65,28 @@ COUNTERS: Final = (
     DEAD_LETTERS,
     HOOKS,
     OWNERSHIP,
+    BUDGET_GRANTS,
+    BUDGET_REFUSALS,
+    BUDGET_WAITED,
 )
+BUDGET_LIMIT = Metric("budget.limit", "How many calls a second are configured?", ("scope",))
+BUDGET_LEARNT = Metric("budget.learnt", "How many of them does the API really take?", ("scope",))
+BUDGET_WAITING = Metric("budget.waiting", "Who waits for a call now?", ("scope", "priority"))
+BUDGET_DEGRADED = Metric("budget.degraded", "Is each process on its own because Redis is away?", ("scope",))
 PAGES_OWNED = Metric("pages.owned", "How many pages does this process read?")
 PAGES_PARKED = Metric("pages.parked", "How many of them wait for a person?")
 PAGES_HOLES = Metric("pages.holes", "How many known gaps do they have?")
 PAGES_UNPROVED = Metric("pages.unproved.seconds", "How long ago was the one that is furthest behind proved?")
-GAUGES: Final = (PAGES_OWNED, PAGES_PARKED, PAGES_HOLES, PAGES_UNPROVED)
+GAUGES: Final = (
+    PAGES_OWNED,
+    PAGES_PARKED,
+    PAGES_HOLES,
+    PAGES_UNPROVED,
+    BUDGET_LIMIT,
+    BUDGET_LEARNT,
+    BUDGET_WAITING,
+    BUDGET_DEGRADED,
+)
 CALL_SECONDS = Metric("http.call.duration", "How long does a call take, without its wait?", ("api", "route"))
 FRESHNESS_SECONDS = Metric("freshness", "How old is an event when it is in the target?", ("topic",))
 HISTOGRAMS: Final = (CALL_SECONDS, FRESHNESS_SECONDS)
@@ -86,7 +107,8 @@ class Metrics:
         )
         meter = self._provider.get_meter("connector")
         for metric in COUNTERS:
-            meter.create_observable_counter(metric.name, [self._observer(metric)], "", metric.question)
+            callbacks = [self._observer(metric), self._reader(metric)]
+            meter.create_observable_counter(metric.name, callbacks, "", metric.question)
         for metric in GAUGES:
             meter.create_observable_gauge(metric.name, [self._reader(metric)], "", metric.question)
         self._readings: dict[Metric, Reading] = {}
@@ -113,7 +135,7 @@ class Metrics:
         return observe
 
     def watch(self, metric: Metric, reading: Reading) -> None:
-        """Let a gauge be read whenever somebody asks: a value for each set of its labels."""
+        """Let a metric be read whenever somebody asks: a value for each set of its labels."""
         self._readings[metric] = reading
 
     def _reader(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:

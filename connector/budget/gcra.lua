@@ -2,8 +2,8 @@
 -- KEYS: the schedule, the processes seen lately (one hash tag: both live in one cluster slot).
 -- ARGV: member clock cost extra rank known cold join block soft left grace brief, then what the caller
 -- has learnt (cuts top base passed streak cap), then the cap that it was told now.
-local FULL, LEAST, CUT, DEEP_CUT, QUICK, NOISY = 1000000, 100000, 0.9, 0.7, 5, 20
-local SPAN, DOUBLINGS, SAME, BELOW, PROBE = 40, 3, 1.1, 0.97, 4.0
+local FULL, LEAST, CUT, DEEP_CUT, YOUNG, QUICK, NOISY = 1000000, 100000, 0.93, 0.6, 4, 5, 20
+local SPAN, LONGER, STREAK, SAME, BELOW, PROBE, STEEP = 56, 30, 12, 1.1, 0.97, 100, 4.0
 local MEMBER_WINDOW, SHARE, LINGER, IDLE_MS = 30000000, 20, 2, 600000
 
 local member, number = ARGV[1], {}
@@ -59,16 +59,18 @@ if cap > 0 then learnt.cap = cap end
 
 local function level()
   if learnt.cuts == 0 then return math.min(FULL, learnt.cap) end
-  local way = learnt.passed / (SPAN * 2 ^ learnt.streak) - 1
-  local steep = learnt.top - learnt.base
-  if way > 0 then steep = PROBE * learnt.top end
+  local span = SPAN + LONGER * learnt.streak
+  local beyond = learnt.passed - span
+  local way, steep = beyond / span, learnt.top - learnt.base
+  if beyond > 0 then way, steep = beyond / PROBE, STEEP * learnt.top end
   local reached = math.min(FULL, learnt.top + steep * way * way * way)
   return math.min(math.max(LEAST, math.floor(reached)), learnt.cap)
 end
 
 local function cut()
-  local met, quick = level(), learnt.cuts > 0 and learnt.passed < QUICK
-  local base = math.floor(met * (quick and DEEP_CUT or CUT))
+  local met, few = level(), learnt.cuts < YOUNG and NOISY or QUICK
+  local quick = learnt.cuts > 0 and learnt.passed < few
+  local base = math.floor(met * ((quick or learnt.cuts == 0) and DEEP_CUT or CUT))
   local moved = learnt.cuts > 0 and met < learnt.top * BELOW
   local top, streak = met, 0
   if quick or (moved and learnt.passed < NOISY) then
@@ -80,7 +82,7 @@ local function cut()
     if moved then
       streak = math.max(0, learnt.streak - 1)
     elseif met <= learnt.top * SAME then
-      streak = math.min(learnt.streak + 1, DOUBLINGS)
+      streak = math.min(learnt.streak + 1, STREAK)
     end
   end
   return {cuts = learnt.cuts + 1, top = top, base = base, passed = 0, streak = streak, cap = learnt.cap}

@@ -35,6 +35,11 @@ class Known:
         return self.heard == -math.inf
 
     @property
+    def met(self) -> int:
+        """How many share the scope as far as we were told, not as we suppose."""
+        return 1 if self.stranger else self.processes
+
+    @property
     def level(self) -> int:
         return level(self.learnt)
 

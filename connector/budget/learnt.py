@@ -8,15 +8,18 @@ FULL = 1_000_000  # levels are millionths of the configured limit
 # The figures were chosen by simulation against fixed seconds, sliding seconds and buckets, with and
 # without other programs on the page (bench/budget.py, docs/DESIGN.md section 5).
 LEAST = 100_000  # a tenth: below it, calls are so rare that growing back would take minutes
-CUT = 0.9  # of the level that was refused: what is in flight and one window find room
-DEEP_CUT = 0.7  # when the level before it had hardly been tried: the limit is far below
+CUT = 0.93  # of the level that was refused: what is in flight and one window find room
+DEEP_CUT = 0.6  # when nothing is known yet, or the last cut hardly helped: the limit may be far below
+YOUNG = 4  # cuts; so many make a memory, before it every soon refusal says so
 QUICK = 5  # calls; a refusal within so many after a cut says that the cut was too small
 NOISY = 20  # calls; who gets further below the remembered limit met chance, not the limit
-SPAN = 40  # calls from a cut back to where the limit was met
-DOUBLINGS = 3  # each time the limit is met at the same place, the next look beyond it comes later
+SPAN = 56  # calls from a cut back to where the limit was met
+LONGER = 30  # more calls, each time that the limit was met at the same place
+STREAK = 12  # times; then 416 calls: the few refusals that a constant limit costs
 SAME = 1.1  # times the remembered limit: still the same place
 BELOW = 0.97  # times the remembered limit: the limit is not there any more
-PROBE = 4.0  # how steeply the level rises beyond the remembered limit
+PROBE = 100  # calls; so far beyond the remembered limit it is tried at
+STEEP = 4.0  # times as much more
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ UNTAUGHT = Learnt()
 
 def span(learnt: Learnt) -> int:
     """How many calls lead from the cut back to the remembered limit."""
-    return int(SPAN * 2**learnt.streak)
+    return SPAN + LONGER * learnt.streak
 
 
 def level(learnt: Learnt) -> int:
@@ -54,8 +57,9 @@ def level(learnt: Learnt) -> int:
     """
     if not learnt.cuts:
         return min(FULL, learnt.cap)
-    way = learnt.passed / span(learnt) - 1.0
-    steep = PROBE * learnt.top if way > 0.0 else float(learnt.top - learnt.base)
+    beyond = learnt.passed - span(learnt)
+    way = beyond / (PROBE if beyond > 0 else span(learnt))
+    steep = STEEP * learnt.top if beyond > 0 else float(learnt.top - learnt.base)
     reached = min(float(FULL), learnt.top + steep * way * way * way)
     return min(max(LEAST, math.floor(reached)), learnt.cap)
 
@@ -63,9 +67,8 @@ def level(learnt: Learnt) -> int:
 def cut(learnt: Learnt) -> Learnt:
     """One cut: remember where the limit was met, and go on below it."""
     met = level(learnt)
-    quick = learnt.cuts > 0 and learnt.passed < QUICK
-    share = DEEP_CUT if quick else CUT
-    base = math.floor(met * share)
+    quick = learnt.cuts > 0 and learnt.passed < (NOISY if learnt.cuts < YOUNG else QUICK)
+    base = math.floor(met * (DEEP_CUT if quick or not learnt.cuts else CUT))
     moved = learnt.cuts > 0 and met < learnt.top * BELOW
     # Met further below after many calls it was somebody else's burst: the memory stays.
     lower = quick or (moved and learnt.passed < NOISY)
@@ -80,7 +83,7 @@ def _streak(learnt: Learnt, met: int, moved: bool, quick: bool) -> int:  # noqa:
         return 0
     if moved:
         return max(0, learnt.streak - 1)
-    return min(learnt.streak + 1, DOUBLINGS) if met <= learnt.top * SAME else 0
+    return min(learnt.streak + 1, STREAK) if met <= learnt.top * SAME else 0
 
 
 def passed(learnt: Learnt) -> Learnt:

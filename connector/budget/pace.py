@@ -16,7 +16,7 @@ NO_RATE_BLOCK = 1.0
 # Seconds of room behind a moment, beyond the lateness. Who wakes up later still needs a cure, not more room.
 MOST_EXTRA = 0.25
 LATEST_ALONE = SECOND // 4
-BRIEF = 2  # spacings; so long is the first block after a refusal that names no time
+BRIEF = 2  # spacings; so long, at least, is the first block after a refusal that names no time
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,9 @@ class Slots:
         if soft and not first and (known.blocked > now or left <= known.cut_at):
             return
         pace = Pace.of(rate, self._options)
-        brief = BRIEF * pace.stretched(known.level)
+        # The others hold moments, and what is refused may fill the window too: let it run empty.
+        spacings = max(BRIEF, known.met + 1)
+        brief = min(spacings * pace.stretched(known.level), round(story * SECOND))
         known.blocked = max(known.blocked, now + (brief / SECOND if soft and first else seconds))
         refusal = Refusal(max(0, round((now - left) * SECOND)), round(story * SECOND), brief)
         ask = Ask(self._member, block=math.ceil(seconds * SECOND), soft=soft, refusal=refusal)
@@ -192,7 +194,6 @@ class Slots:
 
     def _stated(self, known: Known, pace: Pace, ask: Ask, now: float, held: int) -> Ask:
         """Say what we know, so that a schedule that was flushed, restarted or failed over grants no burst."""
-        strangers = 1 if known.stranger else known.processes
         hold = self._hold(known, pace)
         reach = max(known.ahead, known.departures.earliest(pace.calls, pace.apart / SECOND, held)) - now
         # Less the jitter: the same distance, told a slower way, must not push the schedule.
@@ -200,7 +201,7 @@ class Slots:
         return replace(
             ask,
             known=far,
-            cold=pace.cold(strangers, known.level),
+            cold=pace.cold(known.met, known.level),
             join=LATEST_ALONE,
             block=max(hold, ask.block),
             soft=ask.soft and not hold,
