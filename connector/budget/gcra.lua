@@ -3,7 +3,7 @@
 -- ARGV: member clock cost extra rank known cold join block soft left grace brief, then what the caller
 -- has learnt (cuts top base passed streak cap), then the cap that it was told now.
 local FULL, LEAST, CUT, DEEP_CUT, YOUNG, QUICK, NOISY = 1000000, 100000, 0.93, 0.6, 4, 5, 20
-local SPAN, LONGER, STREAK, SAME, BELOW, PROBE, STEEP = 56, 30, 12, 1.1, 0.97, 100, 4.0
+local SPAN, LONGER, STREAK, SAME, BELOW, PROBE, STEEP = 56, 30, 15, 1.1, 0.97, 100, 4.0
 local MEMBER_WINDOW, SHARE, LINGER, IDLE_MS = 30000000, 20, 2, 600000
 
 local member, number = ARGV[1], {}
@@ -72,11 +72,11 @@ local function cut()
   local quick = learnt.cuts > 0 and learnt.passed < few
   local base = math.floor(met * ((quick or learnt.cuts == 0) and DEEP_CUT or CUT))
   local moved = learnt.cuts > 0 and met < learnt.top * BELOW
-  local top, streak = met, 0
+  local other, streak = met, 0
   if quick or (moved and learnt.passed < NOISY) then
-    top = math.floor((met + base) / 2)
-  elseif moved then
-    top = learnt.top
+    other = base
+  elseif learnt.cuts > 0 then
+    other = learnt.top
   end
   if learnt.cuts > 0 and not quick then
     if moved then
@@ -85,7 +85,7 @@ local function cut()
       streak = math.min(learnt.streak + 1, STREAK)
     end
   end
-  return {cuts = learnt.cuts + 1, top = top, base = base, passed = 0, streak = streak, cap = learnt.cap}
+  return {cuts = learnt.cuts + 1, top = math.floor((met + other) / 2), base = base, passed = 0, streak = streak, cap = learnt.cap}
 end
 
 if left >= 0 then

@@ -12,10 +12,10 @@ CUT = 0.93  # of the level that was refused: what is in flight and one window fi
 DEEP_CUT = 0.6  # when nothing is known yet, or the last cut hardly helped: the limit may be far below
 YOUNG = 4  # cuts; so many make a memory, before it every soon refusal says so
 QUICK = 5  # calls; a refusal within so many after a cut says that the cut was too small
-NOISY = 20  # calls; who gets further below the remembered limit met chance, not the limit
+NOISY = 20  # calls; a refusal below the remembered limit after more of them may be chance
 SPAN = 56  # calls from a cut back to where the limit was met
 LONGER = 30  # more calls, each time that the limit was met at the same place
-STREAK = 12  # times; then 416 calls: the few refusals that a constant limit costs
+STREAK = 15  # times; then 506 calls: the few refusals that a constant limit costs
 SAME = 1.1  # times the remembered limit: still the same place
 BELOW = 0.97  # times the remembered limit: the limit is not there any more
 PROBE = 100  # calls; so far beyond the remembered limit it is tried at
@@ -70,9 +70,10 @@ def cut(learnt: Learnt) -> Learnt:
     quick = learnt.cuts > 0 and learnt.passed < (NOISY if learnt.cuts < YOUNG else QUICK)
     base = math.floor(met * (DEEP_CUT if quick or not learnt.cuts else CUT))
     moved = learnt.cuts > 0 and met < learnt.top * BELOW
-    # Met further below after many calls it was somebody else's burst: the memory stays.
     lower = quick or (moved and learnt.passed < NOISY)
-    top = math.floor((met + base) / 2) if lower else learnt.top if moved else met
+    # Met elsewhere after many calls, above as below: half of it may be chance, or late news.
+    other = base if lower else learnt.top if learnt.cuts else met
+    top = math.floor((met + other) / 2)
     return replace(
         learnt, cuts=learnt.cuts + 1, top=top, base=base, passed=0, streak=_streak(learnt, met, moved, quick)
     )

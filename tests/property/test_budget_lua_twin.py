@@ -32,7 +32,7 @@ LEARNT = st.builds(
     top=LEVEL,
     base=LEVEL,
     passed=st.one_of(st.integers(0, 400), st.integers(0, 10**9)),
-    streak=st.integers(0, 12),
+    streak=st.integers(0, 15),
     cap=LEVEL,
 )
 ASK = st.builds(

@@ -27,7 +27,7 @@ LEARNT = st.builds(
     top=LEVEL,
     base=LEVEL,
     passed=st.integers(0, 2000),
-    streak=st.integers(0, 12),
+    streak=st.integers(0, 15),
     cap=st.integers(1_000, FULL),
 )
 
@@ -61,23 +61,24 @@ def test_a_limit_that_was_raised_fourfold_is_found_within_a_hundred_calls_beyond
 
 def test_a_limit_met_again_at_the_same_place_is_asked_for_ever_more_seldom() -> None:
     learnt, spans = Learnt(cuts=9, top=800_000, base=744_000), []
-    for _ in range(15):
+    for _ in range(18):
         learnt = cut(after(learnt, span(learnt)))
         spans.append(span(learnt))
         assert level(learnt) == pytest.approx(800_000 * CUT, rel=0.01)
     assert spans == sorted(spans)
-    assert spans[-1] == spans[-2] == 416
+    assert spans[-1] == spans[-2] == 506
 
 
 def test_refused_again_at_once_the_limit_is_far_below() -> None:
-    learnt = cut(after(Learnt(cuts=9, top=800_000, base=744_000, streak=12), 2))
+    learnt = cut(after(Learnt(cuts=9, top=800_000, base=744_000, streak=15), 2))
     assert level(learnt) < 800_000 * CUT * 0.7
     assert (learnt.streak, learnt.top < 744_000) == (0, True)
 
 
 def test_a_refusal_far_below_the_limit_after_many_calls_is_somebodys_burst() -> None:
     burst = cut(Learnt(cuts=9, top=800_000, base=400_000, passed=25, streak=3))
-    assert (burst.top, burst.streak) == (800_000, 2)
+    assert 0.8 * 800_000 < burst.top < 800_000
+    assert burst.streak == 2
 
 
 def test_the_memory_with_more_cuts_is_believed() -> None:
