@@ -57,11 +57,14 @@ class FolkFormSink:
         return self._batch if dialects.certain and dialects.current.batch else 1
 
     async def write(self, lane: Sequence[Event], leaving: asyncio.Event) -> None:
+        newest = {event.kind: place for place, event in enumerate(lane)}
+        if newest.keys() == {Kind.VANISHED}:
+            # What the source no longer shows stays in FolkForm: nothing is deleted there.
+            return
         errand = _errand(lane, leaving)
-        if lane[-1].kind is Kind.CONVERSATION:
-            newest = len(lane) - 1
-            _check(lane, newest)
-            await self._snapshots.write(lane[newest], newest, errand)
+        if (place := newest.get(Kind.CONVERSATION)) is not None:
+            _check(lane, place)
+            await self._snapshots.write(lane[place], place, errand)
             return
         for place in range(len(lane)):
             _check(lane, place)
@@ -85,11 +88,13 @@ class FolkFormSink:
         route = self._caller.dialects.current.batch
         if len(lanes) < 2 or self.width == 1 or route is None:  # noqa: PLR2004
             return [await self._alone(lane, leaving) for lane in lanes]
-        body = batch_body([lane[-1] for lane in lanes])
-        if len(body) > min(self._room.limit, self._caller.dialects.body_limit):
+        snapshots = [lane[-1] for lane in lanes]
+        body = batch_body(snapshots)
+        of_one_page = len({(event.page_id, event.page_username) for event in snapshots}) == 1
+        if not of_one_page or len(body) > min(self._room.limit, self._caller.dialects.body_limit):
             return await self._in_halves(lanes, leaving)
         try:
-            await self._caller.post(route, body, _errand([lane[-1] for lane in lanes], leaving))
+            await self._caller.post(route, body, _errand(snapshots, leaving))
         except NoRouteError:
             self._batch = 1
             return await self._together(lanes, leaving)

@@ -381,6 +381,18 @@ async def test_a_batch_larger_than_a_body_becomes_several() -> None:
         assert len(counter.simulator.store.documents) == 6
 
 
+async def test_a_batch_never_stores_one_pages_name_for_another() -> None:
+    async with desk(FolkFormOptions(batch_upsert=20)) as counter:
+        renamed = [
+            replace(snapshot(f"c{number}"), page_username="shop" if number < 2 else "new")
+            for number in range(4)
+        ]
+        assert await counter.write_many(*renamed) == [None] * 4
+        assert counter.routes() == [BATCH] * 2
+        stored = counter.simulator.store.documents.values()
+        assert [document.page_username for document in stored] == ["shop", "shop", "new", "new"]
+
+
 async def test_a_setting_of_one_never_asks_for_a_batch() -> None:
     async with desk(FolkFormOptions(batch_upsert=20), batch=1) as counter:
         await counter.write_many(snapshot("c1"), snapshot("c2"))

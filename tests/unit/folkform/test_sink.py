@@ -72,6 +72,16 @@ async def test_a_snapshot_without_customer_is_written_all_the_same(counter: Desk
     assert counter.simulator.store.first("c1") is not None
 
 
+async def test_a_conversation_that_vanished_at_the_source_stays_and_costs_no_call(counter: Desk) -> None:
+    gone = event(Kind.VANISHED, {"vanished": True})
+    await counter.write(gone, gone)
+    assert counter.calls() == len(counter.grants.given) == 0
+    await counter.write(snapshot(), gone)
+    await counter.write(gone, snapshot("c1", {"snippet": "Lại"}))
+    assert counter.document() == snapshot("c1", {"snippet": "Lại"}).payload
+    assert counter.routes() == [CONVERSATION] * 2
+
+
 async def test_a_lane_of_messages_and_their_thread_is_one_call(counter: Desk) -> None:
     await counter.write(thread({"can_inbox": True}), *(message(number) for number in range(30)))
     held = counter.simulator.store.threads["c1"]
