@@ -1,6 +1,5 @@
 """The budget that both twins are: lanes on top of a schedule."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -132,4 +131,4 @@ def _cap(rate: Rate | None, limits: LimitsHeard) -> int:
     if rate is None or limits.limit is None:
         return 0
     allowed = limits.limit / (limits.period or rate.period)
-    return min(FULL, max(LEAST_CAP, math.floor(FULL * allowed / rate.per_second)))
+    return min(FULL, max(LEAST_CAP, round(FULL * allowed / rate.per_second)))

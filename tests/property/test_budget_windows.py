@@ -25,10 +25,13 @@ class Story:
     slowness: float  # how long a question or an answer travels, at worst
     troubles: tuple[tuple[str, float], ...]  # what happens, seconds after the one before
     seed: int
+    acquainted: bool = True  # all processes know of all before it begins
 
 
 @st.composite
-def stories(draw: st.DrawFn, *, troubles: tuple[str, ...], fewest_calls: int = 1) -> Story:
+def stories(
+    draw: st.DrawFn, *, troubles: tuple[str, ...], fewest_calls: int = 1, acquainted: bool = True
+) -> Story:
     processes = draw(st.integers(1, 3))
     calls = draw(st.integers(max(fewest_calls, 1), 8))
     caller = st.tuples(st.integers(0, processes - 1), st.floats(0, 4), st.sampled_from(Priority))
@@ -41,6 +44,7 @@ def stories(draw: st.DrawFn, *, troubles: tuple[str, ...], fewest_calls: int = 1
         slowness=draw(st.sampled_from([0.0, 0.005, 0.05])),
         troubles=tuple(draw(st.lists(trouble, max_size=8))),
         seed=draw(st.integers(0, 2**32)),
+        acquainted=acquainted,
     )
 
 
@@ -67,8 +71,8 @@ async def told(story: Story) -> list[float]:
         schedule.away = False
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(2):  # all know of all before the troubles begin
-            for process in range(story.processes):
+        for _ in range(2):
+            for process in range(story.processes if story.acquainted else 0):
                 await group.create_task(call(process, 0.0, Priority.LIVE))
         group.create_task(trouble())
         for caller in story.callers:
@@ -87,13 +91,19 @@ def strike(schedule: TroubledSchedule, trouble: str) -> None:
 
 def check(story: Story) -> None:
     sends = asyncio.run(told(story))
-    assert len(sends) == len(story.callers) + 2 * story.processes
+    assert len(sends) == len(story.callers) + 2 * story.processes * story.acquainted
     assert most_in_a_window(sends, story.rate.period) <= story.rate.calls
 
 
 @settings(deadline=None, max_examples=150)
 @given(stories(troubles=("refused", "forget")))
 def test_no_window_is_overfull(story: Story) -> None:
+    check(story)
+
+
+@settings(deadline=None, max_examples=150)
+@given(stories(troubles=("refused",), acquainted=False))
+def test_no_window_is_overfull_when_processes_join_one_that_believed_itself_alone(story: Story) -> None:
     check(story)
 
 

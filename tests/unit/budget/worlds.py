@@ -72,6 +72,7 @@ class World:
 
     def __init__(self, processes: int = 1, options: BudgetOptions = PLAIN) -> None:
         self.clock = FakeClock(auto=True)
+        self.options = options
         self.schedule = TroubledSchedule(self.clock)
         self.budgets = [ScheduledBudget(self.schedule, self.clock, options) for _ in range(processes)]
 
