@@ -15,7 +15,8 @@ from bench.report import table
 from bench.stage import connector_env, cpu_seconds, folder, simulator
 from connector.clock import SystemClock
 from connector.kafka.config import Topics, producer_config
-from connector.kafka.publisher import KafkaPublisher, ProducerThread
+from connector.kafka.producer import ProducerThread
+from connector.kafka.publisher import KafkaPublisher
 from connector.kafka.topics import create, partition_counts
 from connector.settings import KafkaSettings
 from tests.services.kafka import KafkaBroker, broker_for_tests

@@ -17,7 +17,8 @@ from connector.clock import SystemClock
 from connector.kafka.config import Topics, producer_config, reader_config
 from connector.kafka.cursors import KafkaCursors
 from connector.kafka.partitioner import partition_of
-from connector.kafka.publisher import KafkaPublisher, ProducerThread
+from connector.kafka.producer import ProducerThread
+from connector.kafka.publisher import KafkaPublisher
 from connector.kafka.topics import create
 from connector.model import CursorRecord
 from connector.settings import KafkaSettings

@@ -37,7 +37,8 @@ from connector.kafka.config import Topics, consumer_config, producer_config, rea
 from connector.kafka.consumer import KafkaConsumer
 from connector.kafka.cursors import KafkaCursors
 from connector.kafka.partitioner import partition_of
-from connector.kafka.publisher import KafkaPublisher, ProducerThread
+from connector.kafka.producer import ProducerThread
+from connector.kafka.publisher import KafkaPublisher
 from connector.kafka.topics import partition_counts
 from connector.model import CursorRecord, Page
 from connector.pancake.account import Account

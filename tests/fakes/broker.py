@@ -433,8 +433,9 @@ class FakePublisher:
         return frozenset(self._claims)
 
     async def catch_up(self) -> None:
+        asked_at = self._broker.clock.epoch_ms()
         await self._deliver("catch_up", [])
-        self._look(self._broker.clock.epoch_ms())
+        self._look(asked_at)
 
     def release(self, partition: int) -> None:
         self._claims.pop(partition, None)

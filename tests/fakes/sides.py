@@ -12,7 +12,8 @@ from connector.clock import SystemClock
 from connector.kafka.config import Topics, consumer_config, producer_config, reader_config
 from connector.kafka.consumer import KafkaConsumer
 from connector.kafka.cursors import KafkaCursors
-from connector.kafka.publisher import KafkaPublisher, Outgoing, ProducerThread
+from connector.kafka.producer import Outgoing, ProducerThread
+from connector.kafka.publisher import KafkaPublisher
 from connector.kafka.topics import create
 from connector.model import Partition, Polled, Position, Record, Turn
 from connector.ports import Consumer as ConsumerPort

@@ -21,7 +21,8 @@ from connector.app import Base, base, build_poller, build_sink
 from connector.http.client import Answer, HttpClient, Request
 from connector.kafka.config import consumer_config, producer_config
 from connector.kafka.consumer import KafkaConsumer
-from connector.kafka.publisher import KafkaPublisher, Outgoing, ProducerThread
+from connector.kafka.producer import Outgoing, ProducerThread
+from connector.kafka.publisher import KafkaPublisher
 from connector.model import Partition, Position
 from connector.settings import load
 from connector.telemetry import set_up_logs

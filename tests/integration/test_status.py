@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from connector.clock import SystemClock
 from connector.kafka.config import Topics, producer_config
-from connector.kafka.publisher import KafkaPublisher, ProducerThread
+from connector.kafka.producer import ProducerThread
+from connector.kafka.publisher import KafkaPublisher
 from connector.kafka.topics import create, partition_counts
 from connector.model import Backfill, Completeness, Hole, Page, PageStatus
 from connector.settings import KafkaSettings

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+from structlog.testing import capture_logs
 
-from connector.errors import ContractError, RateLimitedError, UnavailableError
+from connector.errors import ContractError, ParkedError, RateLimitedError, UnavailableError
 from connector.model import Event
 from connector.telemetry import PUBLISHED, REJECTED_AT_SOURCE, STEPS_FAILED
-from tests.fakes.pages import events_of
+from tests.fakes.pages import FakeReader, events_of
 from tests.fakes.polling import PollerProcess, Polling
 
 Build = Callable[..., Polling]
@@ -135,6 +136,58 @@ async def test_a_parked_page_says_what_to_do_and_does_not_stop_the_others(poll: 
     await polling.until(lambda: set(polling.events) == published({"sick": 3, "well": 3}))
     assert parked(process, "sick") is None
     assert polling.source.tries["sick", 0] == 3
+
+
+async def test_a_parked_page_is_asked_by_one_call_at_a_time(poll: Build) -> None:
+    polling = poll(sick=8, lanes=4)
+    for step in range(8):
+        polling.source.fail("sick", step, *[ParkedError("no token", action="sign in")] * 9)
+    process = polling.start()
+    await polling.until(lambda: parked(process, "sick"))
+    assert polling.source.most_at_once["sick"] == 4
+    polling.source.most_at_once.clear()
+    tries = polling.source.tries.total()
+    await polling.clock.advance(300.0 + 600.0 + 1200.0 + 60.0)
+    assert polling.source.most_at_once["sick"] == 1
+    assert polling.source.tries.total() - tries == 3
+
+
+async def test_a_call_begun_before_the_page_was_parked_does_not_free_it(poll: Build) -> None:
+    polling = poll(sick=2, lanes=2)
+    gate = polling.source.hold("sick", 1)
+    polling.source.park("sick", times=2)
+    process = polling.start()
+    await polling.until(lambda: parked(process, "sick"))
+    gate.set()
+    await polling.until(lambda: polling.cursors)
+    assert parked(process, "sick") == "sign in"
+
+
+async def test_a_position_that_moves_does_not_free_a_parked_page(poll: Build) -> None:
+    polling = poll(sick=3, lanes=1)
+    polling.source.settling.add(("sick", 1))
+    polling.source.fail("sick", 0, ParkedError("no token", action="sign in"))
+    process = polling.start()
+    await polling.until(lambda: parked(process, "sick"))
+    reader = process.fleet.pollers["sick"].reader
+    assert isinstance(reader, FakeReader)
+    reader.done.add(0)  # what is tried next is the position, and then a call
+    gate = polling.source.hold("sick", 2)
+    await polling.until(lambda: polling.cursors)
+    assert parked(process, "sick") == "sign in"
+    gate.set()
+    await polling.until(lambda: parked(process, "sick") is None, within=5.0)
+
+
+async def test_a_parked_page_is_told_of_once_and_again_when_something_else_is_to_be_done(poll: Build) -> None:
+    polling = poll(sick=1, lanes=1)
+    words = ["sign in", "sign in", "pay", "pay"]
+    polling.source.fail("sick", 0, *(ParkedError("refused", action=word) for word in words))
+    with capture_logs() as logs:
+        polling.start()
+        await polling.until(lambda: polling.cursors, within=3 * 3600.0)
+    told = [(line["event"], line.get("action")) for line in logs if line["event"].startswith("page ")]
+    assert told == [("page parked", "sign in"), ("page parked", "pay"), ("page no longer parked", None)]
 
 
 async def test_a_page_that_has_rested_is_read_on(poll: Build) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from connector.errors import ContractError
-from connector.kafka.publisher import Outgoing, ProducerThread
+from connector.kafka.producer import Outgoing, ProducerThread
 
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0, "message.timeout.ms": 1}
 
