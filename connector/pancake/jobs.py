@@ -104,7 +104,8 @@ class Jobs:
         job = self._jobs[name]
         before = self.before(name)
         job.over = True
-        if job.kind is Kind.PROBE and reason == "conversation_gone":
+        if job.kind is Kind.PROBE:
+            # No list shows it. Its customer may not be known, and then it cannot even be asked for.
             job.vanishing = job.newer is None
             return replace(before, vanished=True, owed=None) if job.vanishing else before
         return replace(before, owed=debt(REFUSALS[reason], job.walk.target, before.owed, now_ms))
