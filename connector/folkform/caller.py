@@ -65,7 +65,7 @@ class Caller:
         """
         missing: set[Route] = set()
         while (route := kind(self.dialects.current)) not in missing:
-            async with self._alone(route, leaving):
+            async with self.alone(route, leaving):
                 if route is not kind(self.dialects.current):
                     continue
                 try:
@@ -111,8 +111,15 @@ class Caller:
         return len(line) + ours + token + HEAD_ALLOWANCE <= HEAD_LIMIT
 
     @asynccontextmanager
-    async def _alone(self, route: Route, leaving: asyncio.Event) -> AsyncIterator[None]:
-        # Many conversations begin at once: one of them finds out whether the route is there, not all.
+    async def alone(self, route: Route, leaving: asyncio.Event) -> AsyncIterator[None]:
+        """
+        Be the only one who calls on a route of which it is not known whether it is there.
+
+        Many conversations begin at once: one of them finds out, not all.
+
+        Raises:
+            UnavailableError: we are leaving.
+        """
         if self.dialects.proved(route):
             yield
             return

@@ -94,15 +94,17 @@ class FolkFormSink:
         if not of_one_page or len(body) > min(self._room.limit, self._caller.dialects.body_limit):
             return await self._in_halves(lanes, leaving)
         try:
-            await self._caller.post(route, body, _errand(snapshots, leaving))
+            async with self._caller.alone(route, leaving):
+                if self.width > 1:
+                    await self._caller.post(route, body, _errand(snapshots, leaving))
         except NoRouteError:
             self._batch = 1
-            return await self._together(lanes, leaving)
         except RejectedError:
             return await self._in_halves(lanes, leaving)
         except RetryableError as problem:
             return [problem for _ in lanes]
-        return [None for _ in lanes]
+        # Somebody else, or this call, found out that there is no such route.
+        return [None for _ in lanes] if self.width > 1 else await self._together(lanes, leaving)
 
     async def _in_halves(self, lanes: Lanes, leaving: asyncio.Event) -> Sequence[Verdict]:
         middle = len(lanes) // 2

@@ -9,6 +9,7 @@ import msgspec
 
 from connector.clock import Clock, SystemClock
 from connector.errors import ConfigError
+from connector.simulator.arrival import Arrival
 from connector.simulator.audit import Shelf, lines
 from connector.simulator.calls import Call, CallLog
 from connector.simulator.content import encode
@@ -20,7 +21,7 @@ from connector.simulator.generations import CONVERSATION, EVERY_WRITE, body_limi
 from connector.simulator.options import FolkFormOptions, draw
 from connector.simulator.reading import READS, Reader
 from connector.simulator.replies import Reply
-from connector.simulator.server import HttpServer, Incoming
+from connector.simulator.server import HttpServer
 from connector.simulator.store import Store
 from connector.simulator.writing import Write, Writer
 
@@ -38,9 +39,9 @@ class InProgress:
         self.orphan_overlaps = 0
         """The same, but the earlier call's client had hung up already."""
         self.overlapped: dict[str, int] = {}
-        self._open: dict[tuple[str, str], list[Incoming]] = {}
+        self._open: dict[tuple[str, str], list[Arrival]] = {}
 
-    def enter(self, key: tuple[str, str], request: Incoming) -> None:
+    def enter(self, key: tuple[str, str], request: Arrival) -> None:
         """``key``: the collection written to, and the conversation id."""
         others = self._open.setdefault(key, [])
         if any(not other.gone for other in others):
@@ -50,7 +51,7 @@ class InProgress:
             self.orphan_overlaps += 1
         others.append(request)
 
-    def leave(self, key: tuple[str, str], request: Incoming) -> None:
+    def leave(self, key: tuple[str, str], request: Arrival) -> None:
         others = self._open.get(key, [])
         if request in others:
             others.remove(request)
@@ -74,7 +75,7 @@ class FolkFormSimulator:
         self._writer = Writer(self.store, self.options)
         self._reader = Reader(self.store, self.options)
         self._striker = Striker(self._clock, _error_body)
-        self._server = HttpServer(self._answer, self, self._clock)
+        self._server = HttpServer(self.respond, self, self._clock)
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> str:
         """Listen; return the base URL, ``http://127.0.0.1:<port>/api``."""
@@ -156,7 +157,8 @@ class FolkFormSimulator:
 
     # One call
 
-    async def _answer(self, request: Incoming) -> Reply:
+    async def respond(self, request: Arrival) -> Reply:
+        """Answer one request; also for a client in the same process, without a socket."""
         at = self._clock.monotonic()
         path, query = request.split()
         if path in HEALTH:
@@ -170,14 +172,14 @@ class FolkFormSimulator:
         self.calls.note(Call(at, "", call.route, reply.status), refused=refused)
         return reply
 
-    def _named(self, request: Incoming, path: str, query: str) -> "_Named":
+    def _named(self, request: Arrival, path: str, query: str) -> "_Named":
         name = path.removeprefix("/api").removeprefix("/v1/").removeprefix("facebook/")
         head, _, tail = name.rpartition("/")
         route, argument = (head, unquote(tail)) if (head, "GET") in PARAMETER_ROUTES else (name, "")
         known = None if route in EVERY_WRITE - writes(self.options) else METHODS.get(route)
         return _Named(request, path, query, route if known else "unknown", argument, known)
 
-    def _too_large(self, request: Incoming) -> Reply | None:
+    def _too_large(self, request: Arrival) -> Reply | None:
         head = len(request.raw_path) + sum(len(k) + len(v) + 4 for k, v in request.raw_headers)
         if head > self.options.head_limit:
             return fiber(HEAD_TOO_LARGE, "Request Header Fields Too Large", close=True)
@@ -256,7 +258,7 @@ class FolkFormSimulator:
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    request: Incoming
+    request: Arrival
     path: str
     query: str
     route: str

@@ -47,11 +47,7 @@ GENERATIONS: Mapping[int, Generation] = {
         milliseconds=False,
     ),
     3: Generation(
-        frozenset({INGEST}),
-        500 * MEBIBYTE,
-        keeps_created=True,
-        one_session=False,
-        milliseconds=True,
+        frozenset({INGEST}), 500 * MEBIBYTE, keeps_created=True, one_session=False, milliseconds=True
     ),
 }
 EVERY_WRITE = frozenset[str]({BATCH}).union(*(each.writes for each in GENERATIONS.values()))

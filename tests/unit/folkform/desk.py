@@ -1,6 +1,7 @@
 """FolkForm's simulator and the sink that writes to it, with plain events."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -31,8 +32,9 @@ AT = "2026-03-03T04:03:22.000000"
 
 def event(kind: Kind, payload: object, message_id: str = "", **given: Any) -> Event:
     data = payload if isinstance(payload, bytes) else json.dumps(payload, ensure_ascii=False).encode()
-    made = Event(kind, "1", "shop", "c1", "k1", message_id, 0, 0, 5, b"12345678", Origin.LIVE, data)
-    return replace(made, **given)
+    made = Event(kind, "1", "shop", "c1", "k1", message_id, 0, 0, 5, b"", Origin.LIVE, data)
+    event = replace(made, **given)
+    return replace(event, content_hash=hashlib.sha256(event.payload).digest()[:8])
 
 
 def snapshot(ident: str = "c1", fields: Mapping[str, object] | None = None, **given: Any) -> Event:
