@@ -50,7 +50,7 @@ class RedisLeases:
     Leases that all processes share.
 
     They live as long as Redis says, and a process asks its own clock how long it may still use one,
-    counted from before it asked: so no step of either clock, and no slow answer, makes them overlap.
+    counted from before it asked: so a slow answer does not make two of them overlap.
     """
 
     def __init__(self, url: str, clock: Clock, options: LeaseOptions) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -19,27 +18,13 @@ from connector.simulator.options import PancakeOptions
 from connector.simulator.pancake import PancakeSimulator
 from connector.simulator.world import World
 from tests.services.redis import RedisServer
-from tests.unit.pancake.office import SMALL, Office, opened
+from tests.unit.pancake.office import QUICK, SMALL, FastClock, Office, opened
 
 pytestmark = pytest.mark.integration
 
 POLLERS = 8
-FASTER = 20.0
 PATIENCE = 60.0
-# In seconds of Redis; a poller's own clock runs twenty times as fast, so it gives up its rights too
-# early and never too late.
-QUICK = LeaseOptions(call_timeout=0.5, window=4.0, margin=0.5, memory=1.0)
 LASTING = LeaseOptions(call_timeout=60.0)
-
-
-class FastClock(SystemClock):
-    """Real time, but more of it: what waits is done waiting sooner."""
-
-    def monotonic(self) -> float:
-        return time.monotonic() * FASTER
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(max(0.0, seconds) / FASTER)
 
 
 @pytest.fixture
