@@ -16,6 +16,7 @@ WAITS = {
     Reason.OFFSET_IGNORED: (300, 86_400),
     Reason.CUSTOMER_REQUIRED: (3600, 86_400),
     Reason.GONE: (300, 86_400),
+    Reason.DEEP: (0, 0),
 }
 QUEUED = frozenset({Reason.BACKFILL, Reason.MISSED})
 FENCED_MS = 3_600_000  # how long a debt is repeated in the page's own record
@@ -26,7 +27,7 @@ def postponed(reason: Reason, tries: int, now_ms: int) -> int:
     """When a reading that has come to nothing so often is tried again (UTC milliseconds)."""
     if reason is Reason.LAG:
         return now_ms + 1000 * LAG_WAITS[tries]
-    first, most = WAITS.get(reason, (0, 0))
+    first, most = WAITS[reason]
     return now_ms + 1000 * min(most, first << min(tries, 20))
 
 

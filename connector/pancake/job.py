@@ -3,6 +3,8 @@
 import enum
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from connector.model import Origin
 from connector.pancake.debts import LAG_WAITS, postponed
 from connector.pancake.state import FINGERPRINT, Owed, Reason
@@ -25,7 +27,8 @@ class Job:
     """
     A walk under way. ``newer``: it was listed anew meanwhile. ``out``: its step is handed out.
 
-    ``over``: what is being saved ends it. ``vanishing``: that it is gone is being published.
+    ``fresh``: it had moved lately when its newest messages were read. ``over``: what is being saved ends
+    it. ``vanishing``: that it is gone is being published.
     """
 
     walk: Walk
@@ -33,6 +36,7 @@ class Job:
     kind: Kind = Kind.READ
     newer: Listed | None = None
     out: bool = False
+    fresh: bool | None = None
     over: bool = False
     vanishing: bool = False
     tries: int = 0
@@ -40,13 +44,23 @@ class Job:
     saves_at_failure: int = -1
 
 
-def debt(reason: Reason, target: Listed, was: Owed | None, now_ms: int, *, missing: int = 0) -> Owed:
+def debt(reason: Reason, job: Job, now_ms: int, *, missing: int = 0) -> Owed:
     """What is owed of a conversation from now on; tried ever more seldom while the reason stays."""
-    same = was is not None and was.reason is reason
+    target, was = job.newer or job.walk.target, job.walk.before.owed
+    same = was is not None and was.reason is reason and (reason is not Reason.LAG or _same(was, target))
     tries = was.tries + 1 if was is not None and same else 0
     since = was.since if was is not None and same else now_ms
-    due = postponed(reason, tries, now_ms)
-    return Owed(reason, target.customer_id, target.updated_at, target.count, since, due, tries, missing)
+    return Owed(
+        reason,
+        target.customer_id,
+        target.updated_at,
+        target.count,
+        since,
+        postponed(reason, tries, now_ms),
+        tries,
+        missing,
+        deep=job.kind is Kind.DEEP or (was is not None and was.deep),
+    )
 
 
 def debt_after(job: Job, now_ms: int) -> Owed | None:
@@ -60,23 +74,24 @@ def debt_after(job: Job, now_ms: int) -> Owed | None:
     walk = job.walk
     target, was = walk.target, walk.before.owed
     if walk.stuck:
-        return debt(Reason.OFFSET_IGNORED, target, was, now_ms)
-    missing = _missing(job)
-    if not (missing or _unexplained(job)):
-        return None
-    waited = was is not None and was.reason in (Reason.LAG, Reason.GONE)
-    nothing = walk.empty and target.count > 0
+        return debt(Reason.OFFSET_IGNORED, job, now_ms)
+    missing, nothing = _missing(job), walk.empty and target.count > 0
+    due = missing or _unexplained(job)
+    waited = was is not None and was.reason in {Reason.LAG, Reason.GONE}
     watched = job.origin is Origin.LIVE and walk.before.read
-    if not (waited or nothing or watched or _recent(target, now_ms)):
-        return None
-    if _may_lag(was, target, nothing=nothing):
-        again = was if was is not None and _same(was, target) else None
-        return debt(Reason.LAG, target, again, now_ms, missing=missing)
-    if nothing:
-        # Counted, listed, and empty: as good as gone, and cheap to ask for again.
-        return debt(Reason.GONE, target, was, now_ms)
-    deeper = target.count > len(walk.state().tail) // FINGERPRINT
-    return debt(Reason.DEEP, target, None, now_ms) if deeper else None
+    if due and (waited or nothing or watched or job.fresh):
+        if _may_lag(was, target, nothing=nothing):
+            return debt(Reason.LAG, job, now_ms, missing=missing)
+        if nothing:
+            # Counted, listed, and empty: as good as gone, and cheap to ask for again.
+            return debt(Reason.GONE, job, now_ms)
+        deeper = target.count > len(walk.state().tail) // FINGERPRINT
+        return _deep(job, now_ms) if deeper and not walk.whole else None
+    return _deep(job, now_ms) if was is not None and was.deep and not walk.whole else None
+
+
+def _deep(job: Job, now_ms: int) -> Owed:
+    return replace(debt(Reason.DEEP, job, now_ms), deep=True)
 
 
 def _may_lag(was: Owed | None, target: Listed, *, nothing: bool) -> bool:
@@ -106,10 +121,6 @@ def _unexplained(job: Job) -> bool:
         return True
     moved = before.read and target.updated_at != before.updated_at
     return moved and (target.count, target.rest) == (before.count, before.rest)
-
-
-def _recent(target: Listed, now_ms: int) -> bool:
-    return target.updated_at > now_ms - RECENT_MS
 
 
 def _same(owed: Owed, target: Listed) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from connector.model import Origin
-from connector.pancake.job import Job, Kind, debt, debt_after
+from connector.pancake.job import RECENT_MS, Job, Kind, debt, debt_after
 from connector.pancake.shelf import Shelf
 from connector.pancake.state import ConversationState, Owed, Reason, decode_conversation
 from connector.pancake.steps import Listed, MessagesStep, Seen
@@ -58,7 +58,7 @@ class Jobs:
         """Read what is owed of a conversation that is not being read."""
         before = self.before(name)
         if (owed := before.owed) is not None:
-            kind = Kind.DEEP if owed.reason is Reason.DEEP else Kind.READ
+            kind = Kind.DEEP if owed.deep and owed.reason is not Reason.LAG else Kind.READ
             self._begin(Job(self._walk(_owed(name, owed, before), before, kind), origin, kind))
 
     def look(self, name: str, kind: Kind) -> None:
@@ -88,15 +88,17 @@ class Jobs:
         """What may be saved of a conversation, once everything taken so far is published."""
         job = self._jobs[name]
         walk, before = job.walk, job.walk.before
+        if job.fresh is None:
+            job.fresh = walk.target.updated_at > now_ms - RECENT_MS
         if job.kind is Kind.PROBE:
             job.over, job.vanishing = True, walk.empty and job.newer is None
             return replace(before, vanished=True, owed=None) if job.vanishing else before
         job.over = walk.ended
         if job.kind is Kind.DEEP and walk.done:
-            if before.exact and walk.digest == before.digest:
-                return replace(before, owed=None)
-            job.over = False
-            return before
+            job.over = before.exact and walk.digest == before.digest
+            return replace(before, owed=None) if job.over else before
+        if job.kind is Kind.DEEP and walk.stuck:
+            return replace(before, owed=debt_after(job, now_ms))
         return replace(walk.state(), owed=debt_after(job, now_ms)) if job.over else walk.state()
 
     def refused(self, name: str, reason: str, now_ms: int) -> ConversationState:
@@ -108,7 +110,7 @@ class Jobs:
             # No list shows it. Its customer may not be known, and then it cannot even be asked for.
             job.vanishing = job.newer is None
             return replace(before, vanished=True, owed=None) if job.vanishing else before
-        return replace(before, owed=debt(REFUSALS[reason], job.walk.target, before.owed, now_ms))
+        return replace(before, owed=debt(REFUSALS[reason], job, now_ms))
 
     def saved(self, name: str) -> Job | None:
         """What ``remember`` or ``refused`` returned is saved. The job, if that was its end."""

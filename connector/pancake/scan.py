@@ -112,6 +112,11 @@ class PageScan:
         return self._debts.holes + len(self._broken)
 
     @property
+    def owed(self) -> Mapping[Reason, int]:
+        """How many conversations are owed, and why."""
+        return self._debts.owed
+
+    @property
     def broken(self) -> frozenset[str]:
         """The scans whose lists do not come to an end."""
         return frozenset(self._broken)
@@ -215,7 +220,8 @@ class PageScan:
         while (found := audit.next()) is not None:
             name, kind = found
             before = self._jobs.before(name)
-            if name not in self._jobs and before.owed is None and not before.vanished:
+            wanted = kind is Kind.PROBE or before.owed is None
+            if name not in self._jobs and wanted and not before.vanished:
                 audit.running.add(name)
                 self._jobs.look(name, kind)
                 return self._jobs.next(Origin.RECONCILE)
@@ -258,8 +264,10 @@ class PageScan:
         seen, moved = sighting.seen, sighting.moved
         if mode is Mode.LIVE and moved:
             listing.pending.add(seen.id)
-            self._jobs.read(seen, Origin.LIVE)
-            return None
+            listing.reads.append(seen)
+            # Should it vanish before it is read: what was published of it is known to exist.
+            fresh = sighting.before is None
+            return ConversationState(snapshot=seen.snapshot, rest=seen.rest) if fresh else None
         if mode is Mode.RECONCILE:
             moved = moved and self._is_old(seen)
             self._compare(sighting)
@@ -267,9 +275,9 @@ class PageScan:
 
     def _compare(self, sighting: Sighting) -> None:
         """A reconcile shows this conversation: was it missed, or is it its turn to be read deep?"""
-        if sighting.job is not None or not self._is_old(sighting.seen):
+        if sighting.job is not None:
             return
-        if sighting.before is None or sighting.before.owed is None:
+        if self._is_old(sighting.seen) and (sighting.before is None or sighting.before.owed is None):
             self._audit.found += sighting.moved or sighting.changed
             self._audit.healed += sighting.changed and not sighting.moved
         if sighting.known and not sighting.moved and self._audit.is_turn(sighting.seen.id):
@@ -298,8 +306,8 @@ class PageScan:
         if mode is not Mode.LIVE:
             return False
         if not self.state.watermark:
-            # The first scan ever only finds the top; what lies below is the back-fill's.
-            return top > 0
+            # The first scan ever only finds the top; what lies below is the back-fill's, if it is to come.
+            return top > 0 and not self.state.backfill.ended
         # A time that could not be read says nothing about how far down the list we are.
         below = [sighting for sighting in sightings if 0 < sighting.seen.updated_at < self._floor]
         # News where there can be none: the watermark was ahead of Pancake's clock. Look further.
@@ -361,6 +369,10 @@ class PageScan:
             case ListStep():
                 listing = self._listing(step.mode)
                 listing.saved = True
+                # Not before: what a reading saves says that the snapshot is published as well.
+                for seen in listing.reads:
+                    listing.pending.add(seen.id)
+                    self._jobs.read(seen, Origin.LIVE)
                 reason = Reason.MISSED if step.mode is Mode.RECONCILE else Reason.BACKFILL
                 self._debts.queue(reason, listing.queued)
             case MessagesStep():
@@ -389,8 +401,7 @@ class PageScan:
     def _set_aside(self, name: str, job: Job, now: float) -> None:
         owed = self._jobs.before(name).owed
         if job.kind is Kind.READ or owed is not None:
-            target = job.newer or job.walk.target
-            self._aside.owed[name] = debt(Reason.UNREADABLE, target, owed, self._ms(now))
+            self._aside.owed[name] = debt(Reason.UNREADABLE, job, self._ms(now))
             self._aside.notes.append(name)
         self._audit.running.discard(name)
 

@@ -15,14 +15,15 @@ class Listing:
     """
     One page of results, open until what it asks for is saved.
 
-    ``pending``: conversations that must be published before it counts; ``queued``: those that are owed
-    instead. ``last``: nothing follows that matters to this scan. ``stuck``: the list repeats itself.
+    ``pending``: conversations that must be published before it counts, and ``reads`` as they were shown;
+    ``queued``: those that are owed instead. ``last``: nothing follows that matters to this scan. ``stuck``: the list repeats itself.
     """
 
     after: str
     last: bool
     stuck: bool = False
     pending: set[str] = field(default_factory=set)
+    reads: list[Listed] = field(default_factory=list)
     queued: list[str] = field(default_factory=list)
     saved: bool = False
     settling: bool = False
@@ -53,6 +54,7 @@ class Scroll:
     _met: set[str] = field(default_factory=set)
     _anchor: str = ""
     _doubted: str = ""
+    _end: Listed | None = None
     _length: int | None = None
     _refused: int = 0
     _saves_at_refusal: int = -1
@@ -96,6 +98,11 @@ class Scroll:
             back, self._anchor, self._doubted = self._anchor, "", after
             return Listing("" if back == after else back, last=False)
         return Listing(after, last=True)
+
+    def _still_ends(self, last: Listed) -> bool:
+        # Had it moved meanwhile, nothing may have been shown behind it for that.
+        moved = self._end is not None and self._end.id == last.id and self._end.updated_at != last.updated_at
+        return last.id == self._doubted and not moved
 
     def refused(self, after: str, saves: int) -> None:
         """The page behind ``after`` came to nothing; ``saves`` counts what did come through meanwhile."""

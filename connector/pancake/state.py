@@ -9,7 +9,6 @@ import enum
 import re
 import struct
 from dataclasses import dataclass
-from uuid import UUID
 
 import msgspec
 
@@ -46,7 +45,8 @@ class Owed(msgspec.Struct, array_like=True, frozen=True):
     """
     A promise to read a conversation as a list showed it: with this count, up to this moment.
 
-    ``missing``: messages that were counted and not found. Times are UTC milliseconds.
+    ``missing``: messages that were counted and not found. ``deep``: reading its newest messages does not
+    pay it. Times are UTC milliseconds.
     """
 
     reason: Reason
@@ -57,6 +57,7 @@ class Owed(msgspec.Struct, array_like=True, frozen=True):
     due: int = 0
     tries: int = 0
     missing: int = 0
+    deep: bool = False
 
 
 class WalkState(msgspec.Struct, array_like=True, frozen=True):
@@ -138,7 +139,7 @@ def decode_conversation(raw: bytes | None) -> ConversationState | None:
     try:
         if flags & _CUSTOMER:
             part, at = _cut(raw, at)
-            customer = str(UUID(bytes=part)) if len(part) == UUID_BYTES else part.rstrip(b"\0").decode()
+            customer = _named(part)
         if flags & _OWED:
             part, at = _cut(raw, at)
             owed = msgspec.msgpack.decode(part, type=Owed)
@@ -167,9 +168,16 @@ def decode_conversation(raw: bytes | None) -> ConversationState | None:
 def _customer(name: str) -> bytes:
     """A UUID in 16 bytes, for nearly all are one; any other name as it is, and never of that length."""
     if _UUID.fullmatch(name):
-        return UUID(name).bytes
+        return bytes.fromhex(name.replace("-", ""))
     text = name.encode()
     return text if len(text) != UUID_BYTES else text + b"\0"
+
+
+def _named(part: bytes) -> str:
+    if len(part) != UUID_BYTES:
+        return part.rstrip(b"\0").decode()
+    digits = part.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _some(hashed: bytes) -> bytes:

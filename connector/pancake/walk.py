@@ -78,6 +78,11 @@ class Walk:
         return self._climb is not None
 
     @property
+    def whole(self) -> bool:
+        """Whether it was shown every message, once it is done."""
+        return not self.reached and not self._jumped and self._exact
+
+    @property
     def empty(self) -> bool:
         """Whether not one message is listed."""
         return not self._met
@@ -103,7 +108,8 @@ class Walk:
         unmet = [at for at, seen in enumerate(page) if seen.id not in self._met]
         new = self._note(page, unmet)
         self._met |= ids
-        self._edge = b"".join(seen.fingerprint for seen in page)
+        # Not of those that were met: one may have been edited since, and that is not published.
+        self._edge = b"".join(page[at].fingerprint for at in unmet) or self._edge
         self._judge(page, ids, unmet, shown, longest)
         return new
 
@@ -211,7 +217,7 @@ class Walk:
             edge = self._edge[: TAIL_MESSAGES * FINGERPRINT]
             part = WalkState(taken, self._tail, edge, customer, self._digest, self.arrived)
             return replace(self.before, thread=self.thread, walk=part)
-        whole = not self.reached and not self._jumped and self._exact
+        whole = self.whole
         seen = self.target
         return ConversationState(
             seen.updated_at,

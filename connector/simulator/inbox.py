@@ -68,7 +68,7 @@ class Page:
     """
     One page; ``by_updated`` and ``by_inserted`` are its list in ascending order.
 
-    ``borders``: where a conversation was when a list page ended with it.
+    ``borders``: where a conversation was when a list page of an order ended with it.
     """
 
     def __init__(self, number: int, id_: str, platform: Platform, username: str | None) -> None:
@@ -82,7 +82,7 @@ class Page:
         self.gone_messages: dict[str, list[str]] = {}
         self.by_updated: list[Place] = []
         self.by_inserted: list[Place] = []
-        self.borders: dict[str, Place] = {}
+        self.borders: dict[tuple[str, str], Place] = {}
 
     def put(self, conversation: Conversation) -> None:
         self.conversations[conversation.id] = conversation

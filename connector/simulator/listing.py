@@ -41,7 +41,7 @@ def conversations(page: Page, query: Query, options: PancakeOptions) -> list[Con
     else:
         found = _chosen(page, query, options, after)
     if found and options.cursor_moved != "follow":
-        page.borders[found[-1].id] = _place(found[-1], query.order_by)
+        page.borders[query.order_by, found[-1].id] = _place(found[-1], query.order_by)
     return found
 
 
@@ -54,7 +54,7 @@ def _cursor(page: Page, query: Query, options: PancakeOptions) -> Place | None:
     if conversation is None:
         return _unless_error(options.cursor_missing)
     place = _place(conversation, query.order_by)
-    before = page.borders.get(query.cursor, place)
+    before = page.borders.get((query.order_by, query.cursor), place)
     if options.cursor_moved == "follow" or query.order_by == "inserted_at" or before == place:
         return place
     return before if options.cursor_moved == "stay" else _unless_error(options.cursor_moved)
