@@ -8,7 +8,7 @@ is to bring the next look at a page forward, within a bound (``Likelihood.hinted
 import asyncio
 import hmac
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -52,8 +52,22 @@ class Hooks:
         if not hmac.compare_digest(request.match_info["secret"].encode(), self._secret):
             self._metrics.count(HOOKS, "refused")
             raise web.HTTPNotFound
-        self._note(pages_named(await self._body(request)))
+        self.hear(await self._body(request))
         return web.Response()
+
+    def hear(self, body: bytes) -> None:
+        """Pass on what a body may say, as far as its page was not hinted at just before."""
+        known = [page_id for page_id in pages_named(body) if self._hints.knows(page_id)]
+        if not known:
+            self._metrics.count(HOOKS, "no page")
+        for page_id in known:
+            # Only of pages that there are, so their number is bounded.
+            bucket = self._buckets.setdefault(page_id, Bucket(HINTS, HINT_SECONDS))
+            if bucket.take(self._clock.monotonic()):
+                self._hints.hint(page_id)
+                self._metrics.count(HOOKS, "hint")
+            else:
+                self._metrics.count(HOOKS, "spared")
 
     async def _body(self, request: web.Request) -> bytes:
         """What comes of the body in good time; a secret that got out must not cost more memory than this."""
@@ -71,16 +85,3 @@ class Hooks:
         finally:
             self._reading -= 1
         return bytes(body)
-
-    def _note(self, named: Iterable[str]) -> None:
-        known = [page_id for page_id in named if self._hints.knows(page_id)]
-        if not known:
-            self._metrics.count(HOOKS, "no page")
-        for page_id in known:
-            # Only of pages that there are, so their number is bounded.
-            bucket = self._buckets.setdefault(page_id, Bucket(HINTS, HINT_SECONDS))
-            if bucket.take(self._clock.monotonic()):
-                self._hints.hint(page_id)
-                self._metrics.count(HOOKS, "hint")
-            else:
-                self._metrics.count(HOOKS, "spared")
