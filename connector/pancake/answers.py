@@ -40,7 +40,7 @@ class TokenRefusedError(ConnectorError):
 
 
 NEW_PAGE_TOKEN = "log in to Pancake as an admin of the page and set CONNECTOR_PANCAKE__ACCESS_TOKEN"  # noqa: S105
-FORBIDDEN = "look at the page in Pancake: its right, its subscription, or a proxy before it refuses us"
+FORBIDDEN = "look at the page in Pancake: its right, its subscription, its token; or a proxy refuses us"
 
 # contracts/pancake.md A3. What 100 and 101 mean nobody knows, and a page's call has no user token that
 # 103 could speak of: nobody else's token is ended for them.

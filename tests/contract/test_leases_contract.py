@@ -1,10 +1,12 @@
 """What leases promise, asked of those in one process and of those in Redis."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from connector.budget.leases import PATIENCE as PATIENCE_OF_ONE
 from connector.budget.leases import LeaseOptions, LocalLeases, RedisLeases
 from connector.clock import SystemClock
 from connector.model import Claim, Verdict
@@ -95,6 +97,13 @@ async def test_what_was_made_in_place_of_what_is_remembered_for_a_while(process:
     assert said == [Verdict.REPLACED, Verdict.SPOILT, Verdict.FOUGHT]
     assert (await other.claim("q", "b", "old")).verdict is Verdict.HELD
     await until(lambda: other.claim("p", "b", "new"), Verdict.HELD)
+
+
+async def test_who_knows_of_no_other_process_is_patient_for_as_long_as_chance_says() -> None:
+    leases = LocalLeases(SystemClock(), LASTING, random.Random(1))
+    waits = [(await leases.claim(f"p{page}", "a", "old")).wait for page in range(200)]
+    assert 0.0 <= min(waits) < 1.0
+    assert PATIENCE_OF_ONE - 1.0 < max(waits) <= PATIENCE_OF_ONE
 
 
 async def test_what_was_made_is_remembered_though_the_lease_was_lost(process: Process) -> None:

@@ -22,6 +22,7 @@ def told(seed: int, world: CustodyWorld, problem: object) -> str:
     return "\n".join([f"seed {seed}: {problem}", *world.history[-40:], f"again: {command}"])
 
 
+@pytest.mark.seeds
 @pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
 def test_eight_pollers_make_one_token_for_each_that_died_and_all_find_it(seeds: range) -> None:
     for seed in seeds:
