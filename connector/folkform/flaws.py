@@ -21,6 +21,8 @@ MOST_LEVELS = 99
 # Digits alike and signs gone, a number beyond every float (1.8e308) must show one of these.
 _ALIKE = bytes.maketrans(b"0123456789E", b"9999999999e")
 _EXPONENT, _MANY_DIGITS = b"9e999", b"9" * 200
+# What may stand before a number; nothing: its digits go on beyond the window.
+_BEFORE_NUMBERS, _WINDOW = frozenset([b"", *(b"%c" % byte for byte in b"[:,- \t\r\n")]), 32
 _NUL = b"\\u0000"
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NAME = re.compile(rb'("(?:[^"\\]|\\.)*")(\s*:)?', re.DOTALL)
@@ -45,7 +47,10 @@ _HEAD = msgspec.json.Decoder(_Head).decode
 
 def flaw_of(event: Event) -> Flaw | None:
     """The first reason not to send the event; None when there is none."""
-    return next((flaw for found, flaw in CHECKS if found(event)), None)
+    for found, flaw in CHECKS:
+        if found(event):
+            return flaw
+    return None
 
 
 def _like_object_id(event: Event) -> bool:
@@ -75,7 +80,16 @@ def _misnamed(event: Event) -> bool:
 
 def _too_large_number(event: Event) -> bool:
     alike = event.payload.translate(_ALIKE, b"+")
-    return (_EXPONENT in alike or _MANY_DIGITS in alike) and any(map(math.isinf, _numbers(event.payload)))
+    suspicious = _MANY_DIGITS in alike or any(map(_BEFORE_NUMBERS.__contains__, _before_exponents(alike)))
+    return suspicious and any(map(math.isinf, _numbers(event.payload)))
+
+
+def _before_exponents(alike: bytes) -> Iterator[bytes]:
+    # Hexadecimal ids are full of 9e999 too, but what stands before their digits begins no number.
+    at = alike.find(_EXPONENT)
+    while at >= 0:
+        yield alike[max(0, at - _WINDOW) : at + 1].rstrip(b"9.")[-1:]
+        at = alike.find(_EXPONENT, at + 1)
 
 
 def _numbers(payload: bytes) -> Iterator[float]:

@@ -64,8 +64,11 @@ def test_a_record_that_nobody_can_read_is_shelved_and_its_neighbours_arrive(
         producer.produce(pipeline.topics.messages, value, b"some key", partition=0)
     assert producer.flush(20) == 0
     pipeline.run("poll", "--once")
+    headers: list[tuple[str, str | bytes | None]] = [("trace", b"\x00\xff"), ("nothing", None)]
     for value in foreign.values():
-        producer.produce(pipeline.topics.conversations, value, b"some key", partition=1)
+        producer.produce(
+            pipeline.topics.conversations, value, b"some key", 1, timestamp=1_700_000, headers=headers
+        )
     assert producer.flush(20) == 0
     ended(pipeline, "sink", "--once")
     assert pipeline.audit().equal, pipeline.audit().sentence()
@@ -76,6 +79,9 @@ def test_a_record_that_nobody_can_read_is_shelved_and_its_neighbours_arrive(
         f"{pipeline.topics.messages}[0]",
         f"{pipeline.topics.conversations}[1]",
     }
+    told = {(letter.timestamp, letter.headers) for letter in shelved if letter.headers}
+    assert told == {(1_700_000, (("trace", b"\x00\xff"), ("nothing", b"")))}
+    assert sum(bool(letter.headers) for letter in shelved) == 3
 
 
 def test_a_conversation_without_customer_keeps_its_snapshot_and_only_its_messages_are_shelved(

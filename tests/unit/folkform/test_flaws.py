@@ -30,6 +30,9 @@ ROWS: list[tuple[bytes, str]] = [
     (b'{"id":"m1","n":' + b"9" * 310 + b"}", "number_out_of_range"),
     (b'{"id":"m1","n":' + b"9" * 250 + b"e99}", "number_out_of_range"),
     (b'{"id":"m1","n":1.8e308}', "number_out_of_range"),
+    (b'{"id":"m1","n":0.' + b"1" * 60 + b"E+400}", "number_out_of_range"),
+    (b'{"id":"m1","n":[1, 2e999]}', "number_out_of_range"),
+    (b'{"id":"m1","hex":"9e999","n":-2e999}', "number_out_of_range"),
     (b'{"id":"m1","a\\u0000b":1}', "nul_in_name"),
     (b'{"id":"m1","d":[{"\\u0000" : 1}]}', "nul_in_name"),
     (b'{"id":"m1","d":{"\\\\\\u0000":1}}', "nul_in_name"),
@@ -48,6 +51,7 @@ SOUND: list[bytes] = [
     b'{"\\u0069d":"m\\u0031"}',
     b'{"id":"m1","n":1.7e308,"m":-1e308,"z":1e-999,"y":0e999}',
     b'{"id":"m1","n":' + b"9" * 300 + b"}",
+    b'{"id":"m1","uid":"999e999","color":"#9e9999","at":"1e9999"}',
     b'{"id":"m1","t":"1e999 and ' + b"9" * 400 + b'"}',
     b'{"id":"m1","t":"a\\u0000b","e\\\\u0000":1}',
     b'{"id":"m1","t":"\\"a\\u0000\\":"}',
@@ -181,7 +185,8 @@ VALUES = st.recursive(
     st.one_of(TEXTS, NUMBERS, st.just("null")),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda parts: "[" + ", ".join(parts) + "]"),
-        st.lists(st.tuples(TEXTS, inner), max_size=3).map(
+        # Of two members of one name only the last is there: nothing that we could, or should, know.
+        st.lists(st.tuples(TEXTS, inner), max_size=3, unique_by=lambda pair: pair[0]).map(
             lambda pairs: "{" + ",".join(f"{name} :{value}" for name, value in pairs) + "}"
         ),
         st.tuples(inner, st.integers(1, 110)).map(lambda pair: "[" * pair[1] + pair[0] + "]" * pair[1]),
