@@ -1,7 +1,8 @@
 """Which pages a process reads: those of its partitions, from where anybody left off."""
 
 import asyncio
-from collections.abc import Callable
+import sys
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -308,3 +309,47 @@ async def test_every_event_of_every_page_is_published_whoever_dies(poll: Build, 
     assert {event for page in pages for n in range(steps) for event in events_of(page, n)} == set(
         polling.events
     )
+
+
+async def test_a_turn_of_the_loop_costs_the_same_however_many_pages_there_are(poll: Build) -> None:
+    costs = []
+    for count in (2, 200):
+        polling = poll(partitions=4, **dict.fromkeys((f"p{n}" for n in range(count)), 1))
+        process = polling.start()
+        await polling.until(lambda polling=polling, count=count: len(polling.cursors) == count)
+        await polling.clock.advance(12.0)  # until all is told and everybody rests
+        turns = len(process.consumer.turns)
+        costs.append(await calls_of(polling.clock.advance(0.1)))
+        assert len(process.consumer.turns) == turns + 1
+    assert costs[0] == costs[1]
+
+
+async def calls_of(work: Awaitable[None]) -> int:
+    """How many functions are called until ``work`` is done."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        await work
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+async def test_a_thousand_pages_on_four_processes_are_each_read_by_one_and_once(poll: Build) -> None:
+    pages = {f"p{n}": 2 for n in range(1000)}
+    polling = poll(partitions=12, **pages)
+    processes = [polling.start() for _ in range(4)]
+    await polling.until(lambda: len(polling.cursors) >= 2000)
+    await polling.until(lambda: sum(len(process.fleet.pollers) for process in processes) == 1000)
+    owned = [page for process in processes for page in process.fleet.pollers]
+    assert len(owned) == len(set(owned)) == 1000
+    assert all(process.fleet.pollers for process in processes)
+    # What one had begun when another joined may be read twice: of each page no more than its lanes.
+    assert set(polling.source.calls) == {(page, step) for page in pages for step in range(2)}
+    assert conversations(polling) == everything(pages)
