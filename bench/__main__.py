@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from bench import budget, codec, likelihood, memory, seed, sink, takeover, transport
+from bench import budget, codec, freshness, likelihood, memory, seed, sink, takeover, transport
 from bench.figures import Benchmark, Plan, Result
 from bench.report import as_json, as_text, machine
 
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "http": transport.measure,
     "sink": sink.measure,
     "seed": seed.measure,
+    "freshness": freshness.measure,
     "takeover": takeover.measure,
 }
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from connector.model import Completeness, Hole, Page, PageStatus, Reconciled
 
-SILENT_SECONDS = 180.0  # a poller writes at least once a minute while a page's list is read
+SILENT_SECONDS = 180.0  # a poller writes at least once a minute while it reads a page's list
 
 
 class State(enum.StrEnum):
@@ -77,31 +77,41 @@ class Status:
         return sum(page.state in LEFT_OUT for page in self.pages)
 
 
-def status(pages: Iterable[tuple[Page, PageStatus | None]], *, now: int) -> Status:
-    """The document at ``now``; pages in the order of what needs attention, then by id."""
+def status(
+    pages: Iterable[tuple[Page, PageStatus | None]], *, now: int, silent_after: float = SILENT_SECONDS
+) -> Status:
+    """
+    The document at ``now``; pages in the order of what needs attention, then by id.
+
+    ``silent_after``: seconds without news, longer than any page goes unread.
+    """
     order = list(State)
-    reports = [_report(page, said, now) for page, said in pages]
+    reports = [_report(page, said, now, silent_after) for page, said in pages]
     return Status(now, tuple(sorted(reports, key=lambda page: (order.index(page.state), page.page_id))))
 
 
-_STATES: Sequence[tuple[State, Callable[[PageStatus, int], bool]]] = (
-    (State.SILENT, lambda said, now: not said.parked and now - said.written_at > SILENT_SECONDS * 1000),
-    (State.PARKED, lambda said, _: bool(said.parked)),
-    (State.INCOMPLETE, lambda said, _: said.completeness.holes_open > 0),
-    (State.FILLING, lambda said, _: not said.completeness.complete),
+# What holds of a report that is so many seconds old, and how old is too old.
+_STATES: Sequence[tuple[State, Callable[[PageStatus, float, float], bool]]] = (
+    (State.SILENT, lambda said, age, silent_after: not said.parked and age > silent_after),
+    (State.PARKED, lambda said, *_: bool(said.parked)),
+    (State.INCOMPLETE, lambda said, *_: said.completeness.holes_open > 0),
+    (State.FILLING, lambda said, *_: not said.completeness.complete),
     (State.COMPLETE, lambda *_: True),
 )
 _ACTIONS: Mapping[State, str] = {
     State.UNREAD: "no poller has reported it yet: is one running?",
-    State.SILENT: "its poller reports no more: is one running, and has the account the page still?",
+    State.SILENT: "no news of it: its poller is gone or cannot read it, or the account has it no more",
     State.INCOMPLETE: "what is missing is tried again by itself; see docs/OPERATIONS.md, Holes",
     State.FILLING: "",
     State.COMPLETE: "",
 }
 
 
-def _report(page: Page, said: PageStatus | None, now: int) -> PageReport:
-    state = State.UNREAD if said is None else next(name for name, fits in _STATES if fits(said, now))
+def _report(page: Page, said: PageStatus | None, now: int, silent_after: float) -> PageReport:
+    state = State.UNREAD
+    if said is not None:
+        age = (now - said.written_at) / 1000
+        state = next(name for name, fits in _STATES if fits(said, age, silent_after))
     known = said or PageStatus(Completeness(page.id), 0, "")
     complete = known.completeness
     filling = complete.backfill

@@ -20,8 +20,8 @@ from connector.errors import RetryableError
 from connector.kafka.config import Topics
 from connector.kafka.standing import read_pages
 from connector.leaving import unless
-from connector.settings import KafkaSettings
-from connector.status import Status, as_json
+from connector.settings import Settings
+from connector.status import SILENT_SECONDS, Status, as_json
 from connector.status import status as document_of
 
 log = structlog.get_logger("connector.status")
@@ -45,22 +45,23 @@ def status(config: Path | None, *, as_object: bool, watch: bool, every: float) -
 
     async def run() -> Outcome:
         with _screen(as_object=as_object, watch=watch) as show:
-            document = await _look(settings.kafka)
+            document = await _look(settings)
             show(document)
             if watch:
-                document = await _watch(settings.kafka, document, show, every)
+                document = await _watch(settings, document, show, every)
         return Outcome(document.left_out)
 
     finish(run)
 
 
-async def _look(settings: KafkaSettings) -> Status:
+async def _look(settings: Settings) -> Status:
     clock = SystemClock()
-    pages = await read_pages(settings, Topics(settings.topic_prefix), clock)
-    return document_of(pages, now=clock.epoch_ms())
+    pages = await read_pages(settings.kafka, Topics(settings.kafka.topic_prefix), clock)
+    silent_after = max(SILENT_SECONDS, 3 * settings.poller.interval_max)
+    return document_of(pages, now=clock.epoch_ms(), silent_after=silent_after)
 
 
-async def _watch(settings: KafkaSettings, document: Status, show: Show, every: float) -> Status:
+async def _watch(settings: Settings, document: Status, show: Show, every: float) -> Status:
     """Look again until asked to stop; the last document seen."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

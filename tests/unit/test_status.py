@@ -42,6 +42,11 @@ def test_a_page_stands_as_its_worst_trouble_says(said: PageStatus | None, wanted
     assert state(said) is wanted
 
 
+def test_a_page_that_is_read_seldom_is_not_silent_in_between() -> None:
+    old = replace(GOOD, written_at=NOW - 3_600_000)
+    assert status([(PAGE, old)], now=NOW, silent_after=7200.0).pages[0].state is State.COMPLETE
+
+
 def test_every_state_is_met_by_some_report_and_counted_as_left_out_or_not() -> None:
     assert {State.UNREAD, State.SILENT, State.PARKED, State.INCOMPLETE} == LEFT_OUT
     assert set(State) == LEFT_OUT | {State.FILLING, State.COMPLETE}
