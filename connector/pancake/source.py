@@ -9,11 +9,11 @@ import structlog
 from pydantic import SecretStr
 
 from connector.clock import Clock
-from connector.errors import ParkedError, RejectedError
+from connector.errors import RejectedError
 from connector.http.client import HttpClient, Request
 from connector.model import Completeness, CursorRecord, Origin, Page, Rate, Scope, SourceBatch
-from connector.pancake.account import NEW_TOKEN, Account
-from connector.pancake.answers import TokenRefusedError, judge
+from connector.pancake.account import Account
+from connector.pancake.answers import judge
 from connector.pancake.completeness import completeness
 from connector.pancake.reading import Reading
 from connector.pancake.scan import PageScan
@@ -155,12 +155,4 @@ class PancakePage:
             )
             return await self._client.call(request, lambda answer: judge(answer, f"pancake {route}"), leaving)
 
-        token = await self._account.token(self.page.id)
-        try:
-            return await ask(token)
-        except TokenRefusedError:
-            token = await self._account.renew(self.page.id, refused=token)
-        try:
-            return await ask(token)
-        except TokenRefusedError as problem:
-            raise ParkedError(str(problem), action=NEW_TOKEN) from None
+        return await self._account.with_token(self.page.id, ask)
