@@ -3,13 +3,14 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 from pydantic import SecretStr
 
 from connector.clock import Clock
-from connector.errors import ConfigError, ParkedError, UnauthorizedError
+from connector.errors import ConfigError, ConnectorError, ParkedError, UnauthorizedError
 from connector.http.client import HttpClient
 from connector.model import Page
 from connector.pancake.answers import NEW_PAGE_TOKEN, Remedy, TokenRefusedError
@@ -24,6 +25,14 @@ T = TypeVar("T")
 RENEWALS = 2  # of one call's token: for what somebody else made, then for what we made
 
 log = structlog.get_logger("connector.pancake")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A renewal that came to nothing, for those who waited for it meanwhile."""
+
+    refused: SecretStr | None
+    problem: ConnectorError
 
 
 class Account:
@@ -49,6 +58,7 @@ class Account:
         self._roll = Roll(api, tokens or (lambda: settings.user_tokens), clock)
         self._custodian = Custodian(self._roll, api, leases, clock)
         self._tokens: dict[str, SecretStr] = {}
+        self._failures: dict[str, Failure] = {}
         self._renewing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def pages(self) -> Sequence[Page]:
@@ -82,11 +92,19 @@ class Account:
             RetryableError: not now.
         """
         why = why or TokenRefusedError("no token for the page", Remedy.REGENERATE, NEW_PAGE_TOKEN)
+        known = self._failures.get(page_id)
         async with self._renewing[page_id]:
             held = self._tokens.get(page_id)
             if held is not None and held != refused:
                 return held
-            token = await self._custodian.renew(page_id, refused, why)
+            failure = self._failures.get(page_id)
+            if failure and failure is not known and failure.refused == refused:
+                raise failure.problem
+            try:
+                token = await self._custodian.renew(page_id, refused, why)
+            except ConnectorError as problem:
+                self._failures[page_id] = Failure(refused, problem)
+                raise
             self._tokens[page_id] = token
             return token
 

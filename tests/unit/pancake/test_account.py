@@ -89,6 +89,18 @@ async def test_many_pages_whose_tokens_die_at_once_share_the_readings_of_the_lis
     assert office.calls("pages") <= 4
 
 
+async def test_those_who_wait_for_a_renewal_share_its_failure_too(office: Office) -> None:
+    await office.account.pages()
+    office.simulator.expire_token(office.page_ids[0])
+    office.simulator.faults.add(Rule("error", route="generate", code=107))
+    ends = await asyncio.gather(*(office.call() for _ in range(20)), return_exceptions=True)
+    assert {type(end) for end in ends} == {ParkedError}
+    assert office.calls("generate") == 1
+    with pytest.raises(ParkedError):
+        await office.call()
+    assert office.calls("generate") == 2
+
+
 async def test_pages_do_not_wait_for_each_others_tokens(office: Office) -> None:
     await office.account.pages()
     for page_id in office.page_ids:
