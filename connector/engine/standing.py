@@ -1,6 +1,6 @@
 """How the pages of a process stand: for its metrics, and written beside the pages for whoever asks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from connector.ports import Notices
 from connector.telemetry import PAGES_HOLES, PAGES_OWNED, PAGES_PARKED, PAGES_UNPROVED, Metrics, Reading
 
 WRITE_SECONDS = 10.0  # between two records of a page
+AT_ONCE = 10
 QUIET_SECONDS = 60.0  # between two that differ in nothing but times
 
 log = structlog.get_logger("connector.poller")
@@ -46,15 +47,21 @@ class Standing:
 
     async def report(self) -> None:
         """Write what is news; what the broker does not take is news again the next time."""
-        now = self._clock.epoch_ms()
         self._reported = {page: said for page, said in self._reported.items() if page in self._pollers}
-        news = [status for status in map(self._status, self._pollers.values()) if self._is_news(status, now)]
+        pollers = list(self._pollers.values())
         try:
-            await self._notices.report(news)
+            for first in range(0, len(pollers), AT_ONCE):
+                await self._report(pollers[first : first + AT_ONCE])
         except RetryableError as problem:
             log.warning("status not written", problem=str(problem))
-        else:
-            self._reported |= {status.completeness.page_id: status for status in news}
+
+    async def _report(self, pollers: Sequence[PagePoller[Any]]) -> None:
+        now = self._clock.epoch_ms()
+        news = [status for status in map(self._status, pollers) if self._is_news(status, now)]
+        await self._notices.report(news)
+        self._reported |= {status.completeness.page_id: status for status in news}
+        # Hundreds of pages in one go would hold up calls that are due.
+        await self._clock.sleep(0)
 
     def _status(self, poller: PagePoller[Any]) -> PageStatus:
         parking = poller.parking

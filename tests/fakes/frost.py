@@ -78,6 +78,11 @@ class FrostPublisher(FakePublisher):
         self.decided: Callable[[str, Sequence[Any]], None] = _nobody
         self._frost = frost
 
+    async def catch_up(self) -> None:
+        await super().catch_up()
+        self.decided("caught up", ())
+        await self._frost.pass_door()
+
     async def _deliver(self, call: str, outgoing: Sequence[Any]) -> None:
         self.decided(call, outgoing)
         await self._frost.pass_door()

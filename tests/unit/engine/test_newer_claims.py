@@ -177,12 +177,11 @@ async def test_a_pause_while_the_claims_are_looked_up_is_a_pause_again(poll: Bui
     polling = poll(p1=6, lanes=1)
     polling.sight = NEVER
     process = await frozen(polling, 5.0)
-    answer = process.publisher.hold("catch_up")
+    process.publisher.decided = lambda call, _: process.frost.freeze() if call == "caught up" else None
     process.frost.thaw()
-    await polling.until(lambda: process.publisher.tries["catch_up"])
-    process.frost.freeze()
-    answer.set()
+    await polling.until(lambda: process.frost.frozen)
     await polling.clock.advance(5.0)
+    process.publisher.decided = lambda *_: None
     polling.claim("p1")
     decided = written(process)
     process.frost.thaw()

@@ -92,3 +92,11 @@ async def test_a_scan_that_came_through_is_a_pass(poll: Build) -> None:
     polling.source.settling.add(("p1", 2))
     process = await polling.run_once()
     assert process.metrics.total(PASSES) == 1
+
+
+async def test_many_pages_are_told_a_few_at_a_time(poll: Build) -> None:
+    polling = poll(**dict.fromkeys((f"p{n}" for n in range(60)), 1))
+    process = polling.start()
+    await polling.until(lambda: len(polling.statuses) == 60)
+    sizes = [count for call, count in process.publisher.acknowledged if call == "report"]
+    assert max(sizes) <= 10
