@@ -1,8 +1,10 @@
 """``connector status`` on a real Kafka: what pollers wrote is what people and scripts are told."""
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -15,6 +17,7 @@ from connector.kafka.topics import create, partition_counts
 from connector.model import Backfill, Completeness, Hole, Page, PageStatus
 from connector.settings import KafkaSettings
 from tests.services.kafka import KafkaBroker
+from tests.services.pipeline import USER_TOKEN, Pipeline
 from tests.services.processes import ManagedProcess
 
 pytestmark = pytest.mark.integration
@@ -130,3 +133,20 @@ def test_a_broker_that_is_not_there_ends_with_four(start_connector: Start) -> No
     )
     assert process.wait(60) == 4
     assert "Traceback" not in process.text()
+
+
+def test_after_a_whole_pass_each_page_is_complete_or_says_what_is_to_be_done(
+    kafka: KafkaBroker, topic_prefix: str, tmp_path: Path
+) -> None:
+    with Pipeline(kafka, topic_prefix, tmp_path) as pipeline:
+        pipeline.run("poll", "--once")
+        told = json.loads(pipeline.run("status", "--json").stdout())
+        assert [page["state"] for page in told["pages"]] == ["complete", "complete"]
+        assert all(page["proved_until"] and page["backfill"]["share"] == 1.0 for page in told["pages"])
+        parked = told["pages"][0]["page_id"]
+        pipeline.pancake("act", {"verb": "park", "page_id": parked, "code": 122})
+        assert pipeline.start("poll", "--once").wait(60) == 3
+        process = pipeline.start("status")
+        assert process.wait(60) == 3
+        assert re.search(f"^{parked}; parked; proved 20.*subscription", process.stdout(), re.MULTILINE)
+        assert USER_TOKEN not in process.text()
