@@ -272,12 +272,12 @@ class Polled:
     One turn at the consumer: records in offset order per partition.
 
     ``ends`` names partitions whose end was met, and the offset there (only when asked for).
-    ``committed`` are offsets that the broker has acknowledged since the last turn.
+    ``committed`` is what the broker has acknowledged since the last turn.
     """
 
     records: tuple[Record, ...] = ()
     ends: Mapping[Partition, int] = field(default_factory=dict)
-    committed: Mapping[Partition, int] = field(default_factory=dict)
+    committed: Mapping[Partition, Position] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,13 +285,15 @@ class Turn:
     """
     What the consumer's thread shall do before it looks for records again.
 
-    ``rewind``: read these again from the offset on.
+    ``store``: commit it soon. ``rewind``: read these again from the offset on. ``declare``: commit it now,
+    though the offset has not moved.
     """
 
     store: Mapping[Partition, int | Position] = field(default_factory=dict)
     pause: frozenset[Partition] = frozenset()
     resume: frozenset[Partition] = frozenset()
     rewind: Mapping[Partition, int] = field(default_factory=dict)
+    declare: Mapping[Partition, Position] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

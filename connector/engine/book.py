@@ -18,7 +18,7 @@ class Reach:
     How far a partition is read and written.
 
     ``records``: most records in one batch; twice as many are held. ``ahead``: nothing is written so many
-    offsets or more beyond the offset that the broker has acknowledged as committed.
+    offsets or more beyond the committed offset.
     """
 
     records: int
@@ -70,6 +70,8 @@ class Book:
         self.calls = 0
         self._start = start
         self._committed = start.offset
+        # Nothing is written that the next owner would not know of: the broker must have it first.
+        self._granted = start.offset if start.reach is None else start.reach
         self._prefix = Prefix()
         self._versions = Versions(room)
         self._lanes: dict[str, Lane] = {}
@@ -87,6 +89,11 @@ class Book:
         """Whether the reading must begin again at the start now."""
         return self.surveying and self._survey is not None and self._survey.whole
 
+    @property
+    def twice(self) -> bool:
+        """Whether what is read now, or next, was or will be read once more."""
+        return self._survey is not None
+
     def rewound(self) -> int:
         """The next record will be the first once more. Returns the offset to read from."""
         self.surveying = False
@@ -98,25 +105,37 @@ class Book:
 
     @property
     def next_offset(self) -> int | None:
+        """Everything below it is settled; None until a record came."""
+        if self._beyond and not self._prefix.open_pieces:
+            # Compaction leaves gaps wider than anything may run ahead: what was never there is settled.
+            return self._beyond[0].offset
         return self._prefix.next_offset
 
     @property
     def position(self) -> Position | None:
         """What to commit now: others may have to read as far as we may write until the next commit."""
-        at = self._prefix.next_offset
+        at = self.next_offset
         return None if at is None else Position(at, max(self._inherited, at + self.reach.ahead))
+
+    @property
+    def declaration(self) -> Position | None:
+        """What to commit before more may be written, though no offset has moved."""
+        if self._granted >= self._committed + self.reach.ahead:
+            return None
+        at = self._committed
+        return Position(at, max(self._inherited, at + self.reach.ahead))
 
     @property
     def last_position(self) -> Position:
         """What to commit when nothing more will be written; ``unanswered``: a call never came home."""
-        at = self._prefix.next_offset
-        at = self._start.offset if at is None else at
+        at = self._start.offset if self.next_offset is None else self.next_offset
         reach = max(at, self._inherited, self._written)
         return Position(at, reach, unanswered=self.calls > 0)
 
-    def committed(self, offset: int) -> Sequence[Lane]:
+    def committed(self, position: Position) -> Sequence[Lane]:
         """The broker has acknowledged it. Returns lanes that may have something to send now."""
-        self._committed = max(self._committed, offset)
+        self._committed = max(self._committed, position.offset)
+        self._granted = max(self._granted, position.reach or 0)
         lanes = []
         while self._beyond and self._beyond[0].offset < self._limit:
             lane = self._enter(self._beyond.popleft())
@@ -131,6 +150,9 @@ class Book:
             return None
         self.held_records += 1
         self.held_bytes += record.size
+        if self._survey is not None and record.offset >= self._survey.until:
+            self._survey = None
+            self._prefix.settle(self._awaited.missed())
         if record.offset >= self._limit or self._beyond:
             self._beyond.append(record)
             return None
@@ -162,9 +184,8 @@ class Book:
         return lane.trial
 
     def again(self, record: Record) -> Lane | None:
-        """A lane that sends once more what was written last; None when that may be old by now."""
-        lane = self._lanes.get(name_of(record))
-        if self.idle or lane is not None or self._versions.get(record.key) != stamp(record):
+        """A lane that sends once more what it delivered last; None when it has something newer to send."""
+        if self.idle or name_of(record) in self._lanes:
             return None
         lane = self._lanes[name_of(record)] = Lane(self)
         batch = lane.waiting.begin()
@@ -192,7 +213,7 @@ class Book:
 
     @property
     def _limit(self) -> int:
-        return self._committed + self.reach.ahead
+        return min(self._granted, self._committed + self.reach.ahead)
 
     def _enter(self, record: Record) -> Lane | None:
         self._prefix.extend(record.next_offset)
@@ -216,10 +237,6 @@ class Book:
         """Which earlier pieces are settled with a record; None when it is itself settled with a later one."""
         survey = self._survey
         if survey is None:
-            return ()
-        if record.offset >= survey.until:
-            self._survey = None
-            self._prefix.settle(self._awaited.missed())
             return ()
         newest = survey.newest(record)
         if newest is not None and newest > record.offset:

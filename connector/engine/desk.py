@@ -6,7 +6,7 @@ Pure: records, answers and time come in, jobs come out. Whoever makes the calls 
 
 import heapq
 import itertools
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,12 +17,17 @@ from connector.engine.queue import Queue
 from connector.engine.trial import Patience
 from connector.engine.weather import Weather
 from connector.errors import RateLimitedError, RejectedError, RetryableError
-from connector.model import Kind, Partition, Problem, Record, Start
+from connector.model import Kind, Partition, Position, Problem, Record, Start
 
 Verdict = RetryableError | RejectedError | None
 # As many calls may wait for their moment: fewer, and a moment would pass unused; more, and what they
 # carry would be fixed long before it goes out.
 QUEUE = 4
+# So many letters are on their way at once: enough to be quick, few enough to stop a flood in time.
+SHELVES = 8
+# So many conversations that passed are kept in mind, to be sent again where an outage must be told.
+WITNESSES = 8
+WITNESS_BYTES = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +80,11 @@ class Desk:
         self._flood = Flood(rules.flood)
         self._queue = Queue()
         self._weather: dict[str, Weather] = {}
-        self._delivered: dict[str, deque[tuple[Book, Record]]] = {}
+        self._witnesses: dict[str, dict[str, tuple[Book, Record]]] = {}
         self._parked: list[tuple[float, int, Lane]] = []
         self._order = itertools.count()
         self._calls = [0] * len(RANKS)
+        self._shelves = 0
         self._on_the_wire: Counter[str] = Counter()
 
     @property
@@ -90,7 +96,7 @@ class Desk:
         book = Book(partition, start, self._rules.reach, self._room)
         self.books[partition] = book
         self._weather.setdefault(partition.topic, Weather())
-        self._delivered.setdefault(partition.topic, deque(maxlen=2))
+        self._witnesses.setdefault(partition.topic, {})
         return book
 
     def forget(self, partition: Partition) -> Book | None:
@@ -106,10 +112,10 @@ class Desk:
         lane = self.books[record.partition].offer(record)
         self._enter(lane, now_ms)
 
-    def committed(self, partition: Partition, offset: int, now_ms: int) -> None:
+    def committed(self, partition: Partition, position: Position, now_ms: int) -> None:
         """The broker has acknowledged it: so much more may be written."""
         if (book := self.books.get(partition)) is not None:
-            for lane in book.committed(offset):
+            for lane in book.committed(position):
                 self._enter(lane, now_ms)
 
     def next_job(self, now: float, now_ms: int, *, queue: int = 0, width: int = 1) -> Job | None:
@@ -125,7 +131,7 @@ class Desk:
             parked = heapq.heappop(self._parked)[2]
             parked.parked = False
             self._ready(parked)
-        if (refused := self._queue.shelving()) is not None:
+        if self._shelves < SHELVES and (refused := self._queue.shelving()) is not None:
             return self._shelf(refused)
         while (lane := self._queue.best(self._may_call(now, queue))) is not None:
             if lane.trial is None and lane.book.begin(lane, now_ms, self._settled) is None:
@@ -146,9 +152,11 @@ class Desk:
 
     def called_back(self, job: Job) -> None:
         """A call will tell nothing any more: its partition is gone."""
-        if job.problem is None:
-            self._calls[job.rank] -= 1
-            self._on_the_wire[job.book.partition.topic] -= 1
+        if job.problem is not None:
+            self._shelves -= 1
+            return
+        self._calls[job.rank] -= 1
+        self._on_the_wire[job.book.partition.topic] -= 1
         if job.looks:
             self._weather[job.book.partition.topic].unseen()
 
@@ -161,6 +169,7 @@ class Desk:
 
     def shelved(self, job: Job, problem: RetryableError | None, now: float) -> None:
         """The dead letter is acknowledged, or it must be put again."""
+        self.called_back(job)
         (lane,) = job.lanes
         if not self._home(lane) or lane.trial is None:
             return
@@ -197,7 +206,7 @@ class Desk:
         else:
             weather.failed(lane, now + self._wait(weather.looks + 1, verdict), looked=looked)
             wait = trial.failed(verdict, weather, lane, self._rules.patience)
-            if trial.undecided:
+            if trial.doubtful:
                 self._ask_another(lane.book.partition.topic)
             if wait:
                 return self._park(lane, now + self._wait(trial.tries, verdict))
@@ -206,6 +215,7 @@ class Desk:
     def _go_on(self, lane: Lane) -> None:
         trial = lane.trial
         if trial is not None and trial.done:
+            self._weather[lane.book.partition.topic].forget(lane)
             self._flood.settled(refused=trial.refused)
             lane.book.settle(lane, trial.batch)
             self._settled(lane.book, trial.batch)
@@ -213,23 +223,24 @@ class Desk:
 
     def _ask_another(self, topic: str) -> None:
         """
-        Where nobody else calls, send once more what passed last: that is how an outage is told.
+        Where nobody else calls, send once more what passed before: that is how an outage is told.
 
         Writing it again changes nothing, and its conversation has nothing newer on its way.
         """
         if self._on_the_wire[topic] or topic in self._queue.topics:
             return
-        for book, record in reversed(self._delivered[topic]):
+        for book, record in reversed(self._witnesses[topic].values()):
             if (lane := book.again(record)) is not None:
                 self._ready(lane)
                 return
 
     def _remember(self, book: Book, record: Record) -> None:
-        # Two, of different conversations: the one that wonders cannot be asked itself.
-        last = self._delivered[book.partition.topic]
-        if last and name_of(last[-1][1]) == name_of(record):
-            last.pop()
-        last.append((book, record))
+        seen = self._witnesses[book.partition.topic]
+        seen.pop(name_of(record), None)
+        if record.size <= WITNESS_BYTES:
+            seen[name_of(record)] = (book, record)
+            if len(seen) > WITNESSES:
+                del seen[next(iter(seen))]
 
     def _home(self, lane: Lane) -> bool:
         """A call for the lane has come back; whether it still counts."""
@@ -293,6 +304,7 @@ class Desk:
         assert lane.trial is not None
         lane.called = True
         lane.book.calls += 1
+        self._shelves += 1
         trial = lane.trial
         return Job(lane.book, (lane,), (trial.part,), lane.rank, trial.shelving, first_at=trial.first_at)
 

@@ -68,7 +68,8 @@ class Waiting:
     def open_batch(self) -> Batch | None:
         """The batch that takes the next record; None when a new one must be begun."""
         last = self._batches[-1] if self._batches else None
-        return last if last is not None and len(last.records) < self._most else None
+        # What is only sent again settles nothing: a record that joined it would be committed unwritten.
+        return last if last is not None and not last.again and len(last.records) < self._most else None
 
     def begin(self, *starts: int) -> Batch:
         self._batches.append(Batch(*starts))

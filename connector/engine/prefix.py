@@ -21,6 +21,11 @@ class Prefix:
         """Everything below it is settled; None until a record came. It never goes back."""
         return self._open[0] if self._open else self._end
 
+    @property
+    def open_pieces(self) -> int:
+        """How many are not settled, nor behind one that is not."""
+        return len(self._open)
+
     def open(self, first_offset: int) -> None:
         self._open.append(first_offset)
 

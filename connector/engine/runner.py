@@ -109,7 +109,8 @@ class SinkRunner:
         full, roomy = self._fullness()
         pause, resume = full - self._paused, roomy & self._paused
         self._paused = (self._paused | pause) - resume
-        return Turn(store, frozenset(pause), frozenset(resume), self._rewinds())
+        declare = {p: said for p, book in self.books.items() if (said := book.declaration) is not None}
+        return Turn(store, frozenset(pause), frozenset(resume), self._rewinds(), declare)
 
     def _rewinds(self) -> Mapping[Partition, int]:
         now = self._tools.clock.monotonic()
@@ -130,8 +131,8 @@ class SinkRunner:
 
     def _hand_out(self, polled: Polled) -> None:
         desk, now_ms = self.worker.desk, self._tools.clock.epoch_ms()
-        for partition, offset in polled.committed.items():
-            desk.committed(partition, offset, now_ms)
+        for partition, position in polled.committed.items():
+            desk.committed(partition, position, now_ms)
         # Once per poll: one call per record was a tenth of the loop's time.
         for partition, count in Counter(record.partition for record in polled.records).items():
             if not self.books[partition].surveying:

@@ -36,7 +36,9 @@ class Survey:
 
     def newest(self, record: Record) -> int | None:
         """The offset of the newest record of this one's key; None where the survey says nothing."""
-        found = self._newest.get(short(record.key)) if record.offset < self.until else None
+        if record.offset >= self.until or record.event is None:
+            return None
+        found = self._newest.get(short(record.key))
         return found[0] if found else None
 
     def _keep(self, record: Record) -> None:

@@ -97,9 +97,9 @@ class Trial:
             )
 
     @property
-    def undecided(self) -> bool:
+    def doubtful(self) -> bool:
         """Whether only calls of others can tell an outage from a record that never passes."""
-        return not self.done and self._parts[-1].doubts > 0 and len(self.part) == 1 and not self.shelving
+        return not self.done and self._parts[-1].doubts > 0 and self.shelving is None
 
     def _doubted(self, problem: DoubtfulError, weather: Weather, lane: Hashable, patience: Patience) -> bool:
         part = self._parts[-1]
@@ -107,15 +107,13 @@ class Trial:
         part.tries += 1
         part.doubts += weather.passes > part.passes
         part.passes = weather.passes
-        if weather.others_fail(lane, since):
-            return True
         if len(part.records) > 1:
-            # Harmless, and the only way to learn something where nobody else calls.
-            if part.tries < part.patience:
+            # Harmless, and the only way to learn something where nobody else passes.
+            if part.tries < part.patience or weather.out:
                 return True
             self._halve()
             return False
-        if part.doubts >= patience.doubts:
+        if part.doubts >= patience.doubts and not weather.others_fail(lane, since):
             self.shelving = Problem(
                 "refused_by_server", str(problem), problem.status, part.tries, problem.answer
             )

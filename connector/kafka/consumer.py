@@ -59,7 +59,7 @@ class KafkaConsumer:
         self._failure: ConnectorError | None = None
         self.starts: dict[Partition, Start] = {}
         self._owned: set[Partition] = set()
-        self._acknowledged: dict[Partition, int] = {}
+        self._acknowledged: dict[Partition, Position] = {}
         self._epochs: dict[Partition, list[tuple[int, int]]] = {}
 
     async def start(self, listener: Listener) -> None:
@@ -85,6 +85,7 @@ class KafkaConsumer:
 
     def _turn(self, turn: Turn) -> Polled:
         self._store(turn.store)
+        self._declare(turn.declare)
         for partition, offset in turn.rewind.items():
             if partition in self._owned:
                 self._client.seek(TopicPartition(partition.topic, partition.number, offset))
@@ -136,6 +137,12 @@ class KafkaConsumer:
             return TopicPartition(partition.topic, partition.number, place.offset, said)
         return TopicPartition(partition.topic, partition.number, place.offset, said, epochs[at][1])
 
+    def _declare(self, positions: Mapping[Partition, Position]) -> None:
+        # The client's timer commits nothing whose offset has not moved.
+        said = [self._position(p, position) for p, position in positions.items() if p in self._owned]
+        if said:
+            self._client.commit(offsets=said, asynchronous=True)
+
     def _on_commit(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
         if error is not None and error.code() not in NOT_OURS_ANY_MORE:
             log.warning("kafka commit", problem=error.name())
@@ -143,7 +150,7 @@ class KafkaConsumer:
             partition = Partition(tp.topic, tp.partition)
             # What failed is committed again by the client's timer; until then nobody counts on it.
             if error is None and tp.error is None and tp.offset >= 0 and partition in self._owned:
-                self._acknowledged[partition] = max(tp.offset, self._acknowledged.get(partition, 0))
+                self._acknowledged[partition] = from_metadata(tp.metadata, tp.offset)
 
     def _on_assign(self, client: Client, given: list[TopicPartition]) -> None:
         partitions = [Partition(tp.topic, tp.partition) for tp in given]

@@ -319,7 +319,7 @@ async def test_what_the_broker_acknowledged_is_told(side: Side, members: list[Me
     await together(member, until=lambda: len(member.records) == 5)
     assert member.committed == {}
     await member.poll(Turn(store={one: 4}))
-    await together(member, until=lambda: member.committed == {one: 4})
+    await together(member, until=lambda: member.committed == {one: Position(4)})
     assert await side.committed(one) == 4
 
 
@@ -345,7 +345,7 @@ async def test_the_next_owner_is_told_how_far_the_last_one_may_have_written(
     await together(first, until=lambda: len(first.records) == 9)
     assert first.consumer.starts[one] == Start(0, 9)
     await first.poll(Turn(store={one: Position(4, 8)}))
-    await together(first, until=lambda: first.committed == {one: 4})
+    await together(first, until=lambda: first.committed == {one: Position(4, 8)})
     first.hand_over = {one: Position(4, 6, unanswered=True)}
     await leave(first, members)
     second = await join(side, members)
@@ -360,8 +360,27 @@ async def test_what_is_said_without_a_hand_over_stays_said(side: Side, members: 
     frozen = await join(side, members)
     await together(frozen, until=lambda: len(frozen.records) == 9)
     await frozen.poll(Turn(store={one: Position(4, 8)}))
-    await together(frozen, until=lambda: frozen.committed == {one: 4})
+    await together(frozen, until=lambda: frozen.committed == {one: Position(4, 8)})
     side.silence(frozen.consumer)
     other = await join(side, members)
     await together(other, until=lambda: one in other.owned)
     assert other.consumer.starts[one] == Start(4, 9, 8)
+
+
+async def test_what_is_declared_is_committed_although_no_offset_has_moved(
+    side: Side, members: list[Member]
+) -> None:
+    one = partitions(side)[0]
+    await fill(side, one, 3)
+    member = await join(side, members)
+    await together(member, until=lambda: len(member.records) == 3)
+    await member.poll(Turn(store={one: Position(2, 2)}))
+    await together(member, until=lambda: member.committed == {one: Position(2, 2)})
+    await member.poll(
+        Turn(declare={one: Position(2, 9), Partition(side.topics.conversations, 0): Position(1)})
+    )
+    await together(member, until=lambda: member.committed == {one: Position(2, 9)})
+    side.silence(member.consumer)
+    other = await join(side, members)
+    await together(other, until=lambda: one in other.owned)
+    assert other.consumer.starts[one] == Start(2, 3, 9)

@@ -169,7 +169,7 @@ class FakeConsumer:
         self._poll_records = poll_records
         self.starts: dict[Partition, Start] = {}
         self._stored: dict[Partition, int | Position] = {}
-        self._acknowledged: dict[Partition, int] = {}
+        self._acknowledged: dict[Partition, Position] = {}
         self._positions: dict[Partition, int] = {}
         self._met: set[Partition] = set()
         self._listener: Listener
@@ -187,6 +187,7 @@ class FakeConsumer:
         self._store(turn.store)
         self.paused = (self.paused | (turn.pause & self.owned)) - turn.resume
         self._positions |= {p: offset for p, offset in turn.rewind.items() if p in self.owned}
+        self._store({p: said for p, said in turn.declare.items() if p not in turn.store})
         given = await self._rebalance()
         # The first records of a partition take a fetch: never in the poll that gave it.
         polled = self._read(self.owned - self.paused - given)
@@ -220,8 +221,8 @@ class FakeConsumer:
         for partition, offset in self._stored.items():
             if self.group.owners.get(partition) is self:
                 position = Position(offset) if isinstance(offset, int) else offset
-                self.group.committed[partition] = self._acknowledged[partition] = position.offset
-                self.group.positions[partition] = position
+                self.group.committed[partition] = position.offset
+                self.group.positions[partition] = self._acknowledged[partition] = position
         self._stored.clear()
 
     async def _rebalance(self) -> set[Partition]:

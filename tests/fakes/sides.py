@@ -238,7 +238,7 @@ class Member:
         self.outside: list[str] = []
         self.records: list[Record] = []
         self.ends: dict[Partition, int] = {}
-        self.committed: dict[Partition, int] = {}
+        self.committed: dict[Partition, Position] = {}
         self.hand_over: dict[Partition, int | Position] = {}
         self._inside = False
 

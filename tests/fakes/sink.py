@@ -5,7 +5,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from connector.clock import Clock
-from connector.errors import RejectedError, RetryableError, UnavailableError
+from connector.errors import (
+    DoubtfulError,
+    RejectedError,
+    RetryableError,
+    UnavailableError,
+    UnknownOutcomeError,
+)
 from connector.model import Event, Kind
 from tests.fakes.broker import CrashError
 
@@ -23,8 +29,10 @@ class FakeSink:
     """
     The Sink port; last arrival wins, as in FolkForm.
 
-    ``calls`` are the lanes that were applied, in order. An event whose payload is a crash kills the
-    process (``crash``) the first time that it comes by. ``latency``: seconds that the next call takes.
+    ``calls`` are the lanes that were applied, in order; ``together`` the calls for several snapshots at
+    once, at most ``width``. While there is an ``outage`` every call raises it. An event whose payload is
+    a crash kills the process (``crash``) the first time that it comes by. ``latency``: seconds that the
+    next call takes.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -36,6 +44,10 @@ class FakeSink:
         self.crash: Callable[[], None] = lambda: None
         self.latency: Callable[[], float] = lambda: 0.0
         self._clock = clock
+        self.width = 1
+        self.outage: Exception | None = None
+        self.together: list[tuple[tuple[Event, ...], ...]] = []
+        self._poison: set[str] = set()
         self._problems: dict[str, list[Exception]] = defaultdict(list)
         self._rejected: dict[str, int | None] = {}
         self._gates: dict[str, asyncio.Event] = {}
@@ -50,9 +62,21 @@ class FakeSink:
         """Refuse every call that holds a message, or is for a conversation, of these ids; None: unseen."""
         self._rejected |= dict.fromkeys(ids, status)
 
+    def poison(self, *ids: str) -> None:
+        """Answer every call that holds a message, or is for a conversation, of these ids with a fault."""
+        self._poison |= set(ids)
+
     def hold(self, conversation_id: str) -> asyncio.Event:
         """Keep calls for a conversation on the wire until the event returned is set."""
         return self._gates.setdefault(conversation_id, asyncio.Event())
+
+    def release(self, conversation_id: str) -> None:
+        """Calls for a conversation are kept no more."""
+        self._gates.pop(conversation_id).set()
+
+    def recover(self, conversation_id: str) -> None:
+        """Forget what was to be raised for a conversation."""
+        self._problems.pop(conversation_id, None)
 
     @property
     def on_the_wire(self) -> int:
@@ -68,13 +92,10 @@ class FakeSink:
 
     dialect = "fake"
 
-    @property
-    def width(self) -> int:
-        return 1
-
     async def write_many(
         self, lanes: Sequence[Sequence[Event]], leaving: asyncio.Event
     ) -> Sequence[RetryableError | RejectedError | None]:
+        self.together.append(tuple(tuple(lane) for lane in lanes))
         verdicts: list[RetryableError | RejectedError | None] = []
         for lane in lanes:
             try:
@@ -103,12 +124,16 @@ class FakeSink:
         if conversation in self._gates:
             await self._gates[conversation].wait()
         self._die(lane, CRASH_BEFORE_WRITE)
+        if self.outage is not None:
+            raise self.outage
         for event in lane:
             for name in (event.message_id, event.conversation_id):
                 if name in self._rejected:
                     raise RejectedError("poison", "it never passes", status=self._rejected[name])
+                if name in self._poison:
+                    raise DoubtfulError("HTTP 500", status=500)
         problem = self._problems[conversation].pop(0) if self._problems[conversation] else None
-        if not isinstance(problem, UnavailableError):
+        if problem is None or isinstance(problem, UnknownOutcomeError):
             self._apply(lane)
         if problem is not None:
             raise problem
