@@ -64,7 +64,8 @@ class Caller:
             ConnectorError: whatever ``send`` raises.
         """
         missing: set[Route] = set()
-        while (route := kind(self.dialects.current)) not in missing:
+        while True:
+            route = kind(self.dialects.current)
             async with self.alone(route, leaving):
                 if route is not kind(self.dialects.current):
                     continue
@@ -72,8 +73,7 @@ class Caller:
                     return await send(route)
                 except NoRouteError:
                     missing.add(route)
-                    self.dialects.missing(route)
-        raise NoRouteError("folkform: its routes come and go", advice=ROUTE)
+                    self.dialects.missing(missing)
 
     async def post(
         self, route: Route, body: bytes, errand: Errand, wanted: dict[str, str] | None = None

@@ -5,6 +5,7 @@ A route that is not there answers 404 before anything is applied, so the first r
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import structlog
@@ -115,18 +116,19 @@ class Dialects:
         self._proved.add(route)
         self._narrow(tuple(dialect for dialect in self._left if route in dialect.routes) or self._left)
 
-    def missing(self, route: Route) -> None:
+    def missing(self, routes: AbstractSet[Route]) -> None:
         """
-        The route is not there. One that was there before means that the server is another one now.
+        These routes are not there. One that was there before means that the server is another one now.
 
         Raises:
-            NoRouteError: no dialect is left that does without it.
+            NoRouteError: no dialect is left that does without them.
         """
-        self._proved.discard(route)
-        without = [tuple(d for d in among if route not in d.routes) for among in (self._left, self._every)]
+        self._proved -= routes
+        without = [tuple(d for d in among if not d.routes & routes) for among in (self._left, self._every)]
         left = without[0] or without[1]
         if not left:
-            raise NoRouteError(f"folkform: there is no {route.name} here", advice=ROUTE)
+            names = " nor ".join(sorted(route.name for route in routes))
+            raise NoRouteError(f"folkform: there is no {names} here", advice=ROUTE)
         self._narrow(left)
 
     def _narrow(self, left: tuple[Dialect, ...]) -> None:

@@ -20,19 +20,23 @@ class Messages:
         """Return once all of it is stored. Raises as the Sink port's ``write``."""
         start = 0
         while True:
-            end = parcel.end(start, min(self._room.limit, self._caller.dialects.body_limit))
-            single = end - start <= 1
-            if single:
+            end = parcel.end(start, self._limit)
+            if end - start <= 1:
                 self._bound(parcel, start, end)
             try:
                 await self._part(parcel, start, end, errand)
             except RejectedError as problem:
-                if problem.reason != TOO_LARGE or single:
+                # A smaller body is worth a call when there is one; else the lane must be halved.
+                if problem.reason != TOO_LARGE or parcel.end(start, self._limit) >= end:
                     raise
             else:
                 start = end
             if start >= len(parcel.messages):
                 return
+
+    @property
+    def _limit(self) -> int:
+        return min(self._room.limit, self._caller.dialects.body_limit)
 
     async def _part(self, parcel: Parcel, start: int, end: int, errand: Errand) -> None:
         body = parcel.body(start, end)

@@ -233,7 +233,7 @@ def test_every_dialect_is_tried_in_the_order_of_the_table_and_left_for_good_reas
     dialects = Dialects("auto")
     assert dialects.current is DIALECTS["generation2"]
     assert dialects.body_limit == DIALECTS["generation1"].body_limit
-    dialects.missing(DIALECTS["generation2"].conversations)
+    dialects.missing({DIALECTS["generation2"].conversations})
     assert (dialects.current.name, dialects.certain) == ("generation1", False)
     dialects.arrived(DIALECTS["generation1"].conversations)
     assert dialects.certain
