@@ -17,7 +17,7 @@ from connector.pancake.answers import NEW_PAGE_TOKEN, Remedy, TokenRefusedError
 from connector.pancake.custodian import Custodian
 from connector.pancake.custody import FOUGHT
 from connector.pancake.roll import AccountApi, Roll
-from connector.pancake.users import NEW_TOKEN
+from connector.pancake.users import NEW_TOKEN, Users
 from connector.ports import Leases
 from connector.settings import PancakeSettings
 
@@ -67,7 +67,7 @@ class Account:
         users = self._roll.users
         if not users.any_good:
             raise UnauthorizedError("Pancake refuses every user access token", advice=NEW_TOKEN)
-        users.say_who_is_missing()
+        self._tell_of_the_silent(users)
         listed = users.pages()
         for page_id in listed:
             self._take(page_id, users.shown(page_id, refused=None))
@@ -127,6 +127,14 @@ class Account:
             return await call(token)
         except TokenRefusedError as problem:
             raise ParkedError(f"{problem}, {RENEWALS + 1} tokens in a row", action=FOUGHT) from None
+
+    @staticmethod
+    def _tell_of_the_silent(users: Users) -> None:
+        for user in users.silent:
+            if user.problem and not users.any_current:
+                raise user.problem
+            # What it showed before still counts.
+            log.warning("list of pages of one user missing", user=user.number, problem=str(user.problem))
 
     def _take(self, page_id: str, shown: SecretStr) -> None:
         # A token that we hold and that works is not thrown away for an older one from the list.

@@ -107,7 +107,7 @@ class Custodian:
         users = self._roll.users
         if users.seeing(case.page_id):
             return Shown(users.shown(case.page_id, case.refused))
-        return NotShown() if users.unsure else Shown(SecretStr(""), blind=users.blind(case.page_id))
+        return NotShown() if users.silent else Shown(SecretStr(""), blind=users.blind(case.page_id))
 
     async def _ask_lease(self, case: Case, _: AskLease) -> Event:
         refused = mark(case.page_id, case.refused)

@@ -102,23 +102,14 @@ class Users:
         other = (token for token in tokens if token != refused)
         return next(other, tokens[0] if tokens else SecretStr(""))
 
-    def say_who_is_missing(self) -> None:
-        """
-        Whose list could not be had. Their pages are still known from before.
-
-        Raises:
-            RetryableError: nobody's could.
-        """
-        silent = [(user.number, user.problem) for user in self.all if user.good and not user.current]
-        if silent and not any(user.current for user in self.all) and silent[0][1]:
-            raise silent[0][1]
-        for number, problem in silent:
-            log.warning("list of pages of one user missing", user=number, problem=str(problem))
+    @property
+    def silent(self) -> Sequence[User]:
+        """Whose list could not be had just now, though the token may be good."""
+        return [user for user in self.all if user.good and not user.current]
 
     @property
-    def unsure(self) -> bool:
-        """Whether a token that may be good has not shown its list just now."""
-        return any(user.good and not user.current for user in self.all)
+    def any_current(self) -> bool:
+        return any(user.current for user in self.all)
 
     def blind(self, page_id: str) -> str:
         """What to do when nobody sees the page."""
