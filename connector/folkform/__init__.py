@@ -1,1 +1,1 @@
-"""The target: FolkForm's API, generation 1."""
+"""The target: FolkForm's API, in each of its generations."""
