@@ -5,6 +5,7 @@ import queue
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from connector.kafka.faults import FATAL
 CLAIM = b"claim"
 POLL_SECONDS = 0.1
 POLL_RECORDS = 500
+WATCH_ENDED = "the watch over claims has ended"
 END_SECONDS = 5.0  # for the broker to tell where a partition ends
 
 log = structlog.get_logger("connector.kafka")
@@ -37,7 +39,7 @@ class ClaimWatch:
         self._lock = threading.Lock()
         self._claims: dict[int, int] = {}
         self._questions: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()
-        self._closing = threading.Event()
+        self._closing, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         # Below: the thread's own.
         self._client: Consumer
@@ -73,6 +75,9 @@ class ClaimWatch:
             return
         question: Future[None] = Future()
         self._questions.put(question)
+        if self._ended.is_set():
+            # Just now: it looks for questions a last time after it has said so.
+            self._fail(WATCH_ENDED)
         await asyncio.wrap_future(question)
 
     async def close(self) -> None:
@@ -98,7 +103,8 @@ class ClaimWatch:
         finally:
             with self._lock:
                 self._claims.clear()
-            self._fail("the watch over claims has ended")
+            self._ended.set()
+            self._fail(WATCH_ENDED)
 
     def _assign(self) -> None:
         """Read exactly what is claimed, each partition from its claim or from where we are behind it."""
@@ -151,7 +157,8 @@ class ClaimWatch:
                 ends = {number: self._end(number) for number in self._next}
             except KafkaException as problem:
                 name = problem.args[0].name()
-                question.set_exception(UnavailableError(f"reading the claims of {self._topic}: {name}"))
+                if question.set_running_or_notify_cancel():
+                    question.set_exception(UnavailableError(f"reading the claims of {self._topic}: {name}"))
             else:
                 self._waiting.append((question, ends))
 
@@ -166,12 +173,14 @@ class ClaimWatch:
         for question, ends in waiting:
             if any(self._next.get(number, end) < end for number, end in ends.items()):
                 self._waiting.append((question, ends))
-            elif not question.cancelled():
+            elif question.set_running_or_notify_cancel():
                 question.set_result(None)
 
     def _fail(self, why: str) -> None:
-        while not self._questions.empty():
-            self._waiting.append((self._questions.get_nowait(), {}))
-        for question, _ in self._waiting:
-            if not question.cancelled():
+        with suppress(queue.Empty):
+            while True:
+                self._waiting.append((self._questions.get_nowait(), {}))
+        waiting, self._waiting = self._waiting, []
+        for question, _ in waiting:
+            if question.set_running_or_notify_cancel():
                 question.set_exception(UnavailableError(why))

@@ -51,6 +51,10 @@ class FakeClock:
             await settle()
         self._now = max(self._now, end)
 
+    def jump(self, seconds: float) -> None:
+        """Let ``seconds`` pass in which nobody runs."""
+        self._now += seconds
+
     def _wake_next(self) -> None:
         moment, _, waiting = heapq.heappop(self._sleepers)
         if not waiting.done():

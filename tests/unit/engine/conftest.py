@@ -1,5 +1,6 @@
 """The engine on fakes, and nothing left running behind a story."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
@@ -38,3 +39,8 @@ async def poll() -> AsyncIterator[Callable[..., Polling]]:
             return polling
 
         yield build
+
+
+@pytest.fixture
+def leaving() -> asyncio.Event:
+    return asyncio.Event()
