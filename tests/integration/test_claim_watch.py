@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from confluent_kafka import Message
 
+from connector.codec import encode_cursor
 from connector.errors import UnavailableError
 from connector.kafka.claims import ClaimWatch
 from connector.kafka.config import reader_config
 from connector.kafka.partitioner import partition_of
-from connector.model import CursorRecord
+from connector.model import CursorRecord, Partition
 from connector.settings import KafkaSettings
 from tests.fakes.sides import PARTITIONS, KafkaSide
 from tests.services.kafka import KafkaBroker
@@ -67,3 +68,16 @@ async def test_nobody_waits_for_a_watch_that_has_ended(kafka: KafkaBroker, side:
     assert not ended.held
     with pytest.raises(UnavailableError):
         await ended.catch_up()
+
+
+async def test_a_claim_of_our_own_that_we_are_not_told_of_yet_is_not_taken_for_anothers(
+    kafka: KafkaBroker, side: KafkaSide
+) -> None:
+    own = watch(kafka, side)
+    claim = encode_cursor(CursorRecord("", "", b""), owner="the slow one", saved_at=1)
+    first = await side.put(Partition(side.topics.cursors, HOME), b"claim", claim)
+    own.follow(HOME, first)
+    await side.put(Partition(side.topics.cursors, HOME), b"claim", claim)
+    await own.catch_up()
+    assert set(own.held) == {HOME}
+    await own.close()

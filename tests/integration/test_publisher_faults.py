@@ -52,7 +52,9 @@ async def side(kafka: KafkaBroker, topic_prefix: str) -> AsyncIterator[KafkaSide
 
 
 def publisher(kafka: KafkaBroker, topics: Topics, **config: int) -> tuple[OpenProducer, KafkaPublisher]:
-    given = {name.replace("_", "."): value for name, value in config.items()}
+    given: dict[str, str | int | float | bool] = {
+        name.replace("_", "."): value for name, value in config.items()
+    }
     settings = KafkaSettings(bootstrap_servers=kafka.bootstrap, topic_prefix=topics.prefix, config=given)
     producer = OpenProducer(producer_config(settings))
     counts = dict.fromkeys((topics.conversations, topics.messages), PARTITIONS)
