@@ -193,7 +193,13 @@ def build_poller(
     settings, topics, clock = parts.settings, parts.topics, parts.clock
     account = Account(parts.client, settings.pancake, parts.leases, clock, tokens=tokens)
     poller = settings.poller
-    pace = Pace(NEVER if once else poller.interval, poller.overlap, poller.interval_max)
+    pace = Pace(
+        NEVER if once else poller.interval,
+        poller.overlap,
+        poller.interval_max,
+        0.0 if once else poller.reconcile_interval,
+        poller.deep_every,
+    )
 
     def open_page(page: Page, cursors: Sequence[CursorRecord]) -> PancakePage:
         return PancakePage(page, account, parts.client, settings.pancake, clock).resume(cursors, pace)

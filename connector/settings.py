@@ -180,6 +180,14 @@ class PollerSettings(Group):
     overlap: float = Field(
         60.0, ge=0, description="seconds behind the watermark that a live scan reads again"
     )
+    reconcile_interval: float = Field(
+        86_400.0,
+        ge=0,
+        description="seconds between two slow full walks of a page that heal what was missed; 0: none",
+    )
+    deep_every: int = Field(
+        30, ge=0, description="in so many full walks each conversation is read to its end once; 0: never"
+    )
     lanes: int = Field(4, ge=1, le=64, description="calls of one page side by side")
     drain: float = Field(8.0, gt=0, le=15, description="seconds to finish what is under way when leaving")
     pages_interval: float = Field(300.0, gt=0, description="seconds between two looks at the list of pages")

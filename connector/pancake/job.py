@@ -106,9 +106,9 @@ def _may_lag(was: Owed | None, target: Listed, *, nothing: bool) -> bool:
 def _missing(job: Job) -> int:
     """How many messages the list has counted since the last reading, and the walk has not met."""
     walk = job.walk
-    before, was = walk.before, walk.before.owed
+    was = walk.before.owed
     owed = was.missing if was is not None and was.reason is Reason.LAG else 0
-    return max(0, walk.target.count - (before.count if before.read else 0) + owed - walk.arrived)
+    return max(0, walk.target.count - walk.counted + owed - walk.arrived)
 
 
 def _unexplained(job: Job) -> bool:

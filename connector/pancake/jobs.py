@@ -119,7 +119,7 @@ class Jobs:
         if not job.over:
             if job.kind is Kind.DEEP and job.walk.done:
                 # Something differs, and nobody kept what: all of it is published again.
-                bare = replace(job.walk.before, tail=b"", walk=None, exact=False)
+                bare = replace(job.walk.before, tail=b"", walk=None, exact=False, read=False)
                 job.walk, job.kind = self._walk(job.walk.target, bare), Kind.READ
             self._ready[job.origin].append(name)
             return None
@@ -155,7 +155,7 @@ class Jobs:
         # Without a digest to compare there is nothing that a quiet reading could tell.
         quiet = kind is not Kind.READ and not (kind is Kind.DEEP and not before.exact)
         if kind is Kind.DEEP and not quiet:
-            before = replace(before, tail=b"", walk=None)
+            before = replace(before, tail=b"", walk=None, read=False)
         return Walk.begin(target, before, quiet=quiet, from_oldest=self._from_oldest)
 
 

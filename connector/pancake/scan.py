@@ -15,7 +15,7 @@ from msgspec.structs import replace as changed
 
 from connector.model import Origin
 from connector.pancake.audit import Audit
-from connector.pancake.debts import Debts
+from connector.pancake.debts import QUEUED, Debts
 from connector.pancake.job import Job, Kind, debt
 from connector.pancake.jobs import Jobs
 from connector.pancake.likelihood import Likelihood
@@ -262,7 +262,7 @@ class PageScan:
     def _note(self, mode: Mode, sighting: Sighting, listing: Listing, at: int) -> ConversationState | None:
         """Read it, owe it or know it already; the state that is to be saved with the list, if any."""
         seen, moved = sighting.seen, sighting.moved
-        if mode is Mode.LIVE and moved:
+        if mode is Mode.LIVE and (moved or self._is_claimed(sighting)):
             listing.pending.add(seen.id)
             listing.reads.append(seen)
             # Should it vanish before it is read: what was published of it is known to exist.
@@ -292,6 +292,16 @@ class PageScan:
             listing.queued.append(seen.id)
         owed = Owed(reason, seen.customer_id, seen.updated_at, seen.count, at)
         return replace(before, snapshot=seen.snapshot, rest=seen.rest, owed=owed)
+
+    def _is_claimed(self, sighting: Sighting) -> bool:
+        """
+        Whether this scan's watermark will stand for a conversation that waits in line.
+
+        It must be read then: an owner that was frozen may still write over what says that it is owed.
+        """
+        before = sighting.before
+        queued = before is not None and before.owed is not None and before.owed.reason in QUEUED
+        return queued and sighting.seen.updated_at > self.state.watermark
 
     def _is_old(self, seen: Listed) -> bool:
         """Whether it lies where live scans do not look, or should have found it long since."""

@@ -16,7 +16,8 @@ class Listing:
     One page of results, open until what it asks for is saved.
 
     ``pending``: conversations that must be published before it counts, and ``reads`` as they were shown;
-    ``queued``: those that are owed instead. ``last``: nothing follows that matters to this scan. ``stuck``: the list repeats itself.
+    ``queued``: those that are owed instead. ``last``: nothing follows that matters to this scan.
+    ``stuck``: the list repeats itself.
     """
 
     after: str
@@ -89,8 +90,8 @@ class Scroll:
             # A server that begins each page with its cursor shows, at the end, the cursor alone.
             alone = len(page) == 1 and page[0].id == after
             stuck = not self._doubted and not alone and all(seen.id in self._met for seen in page)
-            last = stuck or alone or page[-1].id == self._doubted or reached
-            self._anchor, self._doubted, self._length = after, "", len(page)
+            last = stuck or alone or self._still_ends(page[-1]) or reached
+            self._anchor, self._doubted, self._length, self._end = after, "", len(page), page[-1]
             return Listing(page[-1].id, last, stuck)
         if after and (self._length is None or self._length >= self.full_list):
             # The end, or a cursor whose conversation is gone: everything behind it would be lost. The

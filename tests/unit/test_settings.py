@@ -118,6 +118,8 @@ WRONG = {
     "POLLER__INTERVAL": ["0", "-1", "often", "nan", "inf"],
     "POLLER__INTERVAL_MAX": ["0", "seldom"],
     "POLLER__OVERLAP": ["-1", "inf"],
+    "POLLER__RECONCILE_INTERVAL": ["-1", "daily"],
+    "POLLER__DEEP_EVERY": ["-1", "1.5"],
     "POLLER__LANES": ["0", "65"],
     "POLLER__DRAIN": ["0", "16"],
     "POLLER__PAGES_INTERVAL": ["0"],
