@@ -29,16 +29,17 @@ class Guard:
         self._claims = claims
         self._clock = clock
         self._backoff = backoff
-        self._turned = clock.monotonic()
+        self._turned, self._walled = clock.monotonic(), clock.epoch_ms()
         self._pauses = self._cleared = 0
         self._looking = asyncio.Lock()
 
     def turn(self) -> None:
         """Note the time: called often, so that whoever runs first after a pause notices it."""
-        now = self._clock.monotonic()
-        if now - self._turned > PAUSE_SECONDS:
+        now, wall = self._clock.monotonic(), self._clock.epoch_ms()
+        # A machine that sleeps stops the first of the two clocks.
+        if max(now - self._turned, (wall - self._walled) / 1000) > PAUSE_SECONDS:
             self._pauses += 1
-        self._turned = now
+        self._turned, self._walled = now, wall
 
     async def holds(self, partition: int, leaving: asyncio.Event) -> bool:
         """Whether to write for a partition now; False too when ``leaving`` is set before that is known."""

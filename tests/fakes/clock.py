@@ -55,6 +55,10 @@ class FakeClock:
         """Let ``seconds`` pass in which nobody runs."""
         self._now += seconds
 
+    def suspend(self, seconds: float) -> None:
+        """Let the machine sleep: only the clock that people agree on goes on."""
+        self._epoch_ms += round(seconds * 1000)
+
     def _wake_next(self) -> None:
         moment, _, waiting = heapq.heappop(self._sleepers)
         if not waiting.done():

@@ -74,6 +74,20 @@ async def test_a_pause_during_the_look_whoever_notices_it_asks_for_another(leavi
         assert desk.looks == 2
 
 
+async def test_a_machine_that_slept_was_paused_too(leaving: asyncio.Event) -> None:
+    guard, desk, clock = built(1)
+    clock.suspend(PAUSE_SECONDS + 1)
+    desk.meanwhile.append(desk.mine.clear)
+    assert not await guard.holds(1, leaving)
+
+
+async def test_a_clock_that_is_put_back_is_no_pause(leaving: asyncio.Event) -> None:
+    guard, desk, clock = built(1)
+    clock.suspend(-3600.0)
+    assert await guard.holds(1, leaving)
+    assert desk.looks == 0
+
+
 async def test_a_look_that_fails_is_repeated_until_it_is_known(leaving: asyncio.Event) -> None:
     guard, desk, clock = built(1)
 
