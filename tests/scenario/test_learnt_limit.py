@@ -4,29 +4,31 @@ Processes that are behind find the true limit and use it up, whatever way it is 
 On a virtual clock, against the Pancake simulator's own limiter: any second, the server's seconds, a bucket.
 """
 
+from typing import Literal, get_args
+
 import pytest
 
 from connector.model import Rate
 from connector.simulator.options import PancakeOptions
 from tests.fakes.limited import Limited, run
 
-WINDOWS = ["sliding", "fixed", "bucket"]
+Window = Literal["sliding", "fixed", "bucket"]
+WINDOWS = get_args(Window)
 
 
-def true(window: str, rate: int = 5, *, refused_count: bool = True) -> PancakeOptions:
-    assert window in ("sliding", "fixed", "bucket")
+def true(window: Window, rate: int = 5, *, refused_count: bool = True) -> PancakeOptions:
     return PancakeOptions(window=window, rate=rate, refused_count=refused_count)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_a_known_limit_is_used_to_99_percent_without_a_refusal(window: str) -> None:
+def test_a_known_limit_is_used_to_99_percent_without_a_refusal(window: Window) -> None:
     ran = run(Limited(truth=true(window), calls=3_000))
     assert ran.refused == 0
     assert ran.used(5) >= 0.99
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_several_processes_use_it_to_96_percent_without_a_refusal(window: str) -> None:
+def test_several_processes_use_it_to_96_percent_without_a_refusal(window: Window) -> None:
     ran = run(Limited(truth=true(window), calls=2_000, processes=3))
     assert ran.refused == 0
     assert ran.used(5) >= 0.955
@@ -35,7 +37,7 @@ def test_several_processes_use_it_to_96_percent_without_a_refusal(window: str) -
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("refused_count", [True, False])
 def test_a_hidden_limit_is_used_to_95_percent_with_50_refusals_in_10_000(
-    window: str,
+    window: Window,
     refused_count: bool,  # noqa: FBT001
 ) -> None:
     ran = run(Limited(truth=true(window, 4, refused_count=refused_count), calls=10_000))
@@ -44,7 +46,7 @@ def test_a_hidden_limit_is_used_to_95_percent_with_50_refusals_in_10_000(
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_a_limit_that_was_halved_is_found_within_ten_seconds(window: str) -> None:
+def test_a_limit_that_was_halved_is_found_within_ten_seconds(window: Window) -> None:
     ran = run(Limited(rate=Rate(6, 1.0), truth=true(window, 6), changes=[(60.0, {"rate": 3})], calls=900))
     assert ran.passed(60.0, 70.0) <= 3 * 10 + 3
     assert sum(refused for at, refused in ran.arrivals if at >= 70.0) <= 12
@@ -52,14 +54,14 @@ def test_a_limit_that_was_halved_is_found_within_ten_seconds(window: str) -> Non
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_one_that_was_raised_fourfold_after_that_is_found_within_two_minutes(window: str) -> None:
+def test_one_that_was_raised_fourfold_after_that_is_found_within_two_minutes(window: Window) -> None:
     changes = [(60.0, {"rate": 2}), (180.0, {"rate": 8})]
     ran = run(Limited(truth=true(window), changes=changes, calls=1_500))
     assert ran.used(5, 300.0, 330.0) >= 0.97
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_a_generous_ceiling_is_no_harm(window: str) -> None:
+def test_a_generous_ceiling_is_no_harm(window: Window) -> None:
     ran = run(Limited(rate=Rate(20, 1.0), truth=true(window), calls=3_000))
     assert ran.used(5, 60.0) >= 0.93
     assert sum(refused for at, refused in ran.arrivals if at >= 60.0) <= 0.008 * ran.passed(60.0)

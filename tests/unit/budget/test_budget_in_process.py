@@ -7,11 +7,12 @@ from connector.budget.budget import ScheduledBudget
 from connector.budget.gcra import Answer, Ask
 from connector.budget.lane import Lateness
 from connector.budget.local import MemorySchedule
+from connector.budget.pace import BudgetOptions
 from connector.errors import UnavailableError
 from connector.model import Rate, Scope
 from connector.ports import Priority
 from tests.fakes.clock import FakeClock, settle
-from tests.unit.budget.worlds import PLAIN, TroubledSchedule, World
+from tests.unit.budget.worlds import PLAIN, TroubledSchedule, World, most_in_a_window
 
 PAGE = Scope("pancake:page:1", Rate(5, 1.0))
 FREE = Scope("free", None)
@@ -102,6 +103,44 @@ async def test_a_moment_slept_through_is_reserved_again_instead_of_used_late() -
     assert budget.lost(PAGE) == 1
     assert budget.snapshot()[PAGE.name].grants == 2
     await budget.close()
+
+
+async def test_one_that_wakes_late_and_alone_leaves_late_and_keeps_its_distance_from_then_on() -> None:
+    clock = LeapingClock(auto=True)
+    budget = LocalBudget(clock)
+    for _ in range(5):
+        await budget.acquire(PAGE)
+    clock.leap = 0.15
+    sends = []
+    for _ in range(12):
+        await budget.acquire(PAGE)
+        sends.append(clock.monotonic())
+    assert budget.lost(PAGE) == 0
+    assert most_in_a_window(sends, 1.005) <= 5
+    await budget.close()
+
+
+async def test_one_that_joins_leaves_room_for_a_call_that_is_late_because_it_believed_itself_alone() -> None:
+    clock = LeapingClock(auto=True)
+    schedule = TroubledSchedule(clock)
+    here, there = (ScheduledBudget(schedule, clock, BudgetOptions()) for _ in range(2))
+    sends: list[float] = []
+
+    async def call(budget: ScheduledBudget) -> None:
+        await budget.acquire(PAGE)
+        sends.append(clock.monotonic())
+
+    for _ in range(6):
+        await call(here)
+    clock.leap = 0.24
+    late = asyncio.create_task(call(here))
+    while clock.leap:  # noqa: ASYNC110 - it sleeps when it sleeps
+        await asyncio.sleep(0)
+    await asyncio.gather(*(call(there) for _ in range(10)))
+    await late
+    assert most_in_a_window(sends, 1.0) <= 5
+    await here.close()
+    await there.close()
 
 
 async def test_a_process_that_always_wakes_late_still_gets_moments() -> None:

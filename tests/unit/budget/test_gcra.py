@@ -73,3 +73,52 @@ def test_processes_are_counted_for_thirty_seconds() -> None:
     _, soon = step(state, NOW + 29 * SECOND, ask())
     _, later = step(state, NOW + 31 * SECOND, ask())
     assert (soon.processes, later.processes) == (3, 1)
+
+
+def waiting(rank: int, member: str) -> State:
+    """Two classes had their moments lately, and somebody of the better one waits."""
+    state, _ = step(State(NOW, NOW, NOW), NOW, Ask("a", cost=SECOND, rank=3))
+    state, _ = step(state, NOW, Ask(member, cost=SECOND, rank=rank))
+    return state
+
+
+def test_while_a_better_class_waits_elsewhere_a_lower_one_is_told_to_ask_again() -> None:
+    _, answer = step(waiting(0, "b"), NOW, Ask("a", cost=SECOND, rank=3))
+    assert (answer.granted, answer.yields) == (False, True)
+    # The better one's moment, and two spacings in which it may ask for the next.
+    assert answer.wait == SECOND + 2 * SECOND
+
+
+def test_when_its_turn_has_come_a_lower_class_goes_though_a_better_one_waits() -> None:
+    state = waiting(0, "b")
+    for second in range(1, 21):
+        state, _ = step(state, NOW + second * SECOND, Ask("b", cost=SECOND))
+    _, answer = step(state, NOW + 20 * SECOND, Ask("a", cost=SECOND, rank=3))
+    assert answer.granted
+
+
+def test_a_process_does_not_yield_to_itself_or_to_a_lower_class() -> None:
+    _, own = step(waiting(0, "a"), NOW, Ask("a", cost=SECOND, rank=3))
+    _, better = step(waiting(3, "b"), NOW, Ask("c", cost=SECOND, rank=1))
+    assert own.granted
+    assert better.granted
+
+
+def test_who_is_new_to_others_moves_the_schedule_once() -> None:
+    state, _ = step(State(NOW, NOW, NOW), NOW, Ask("a", cost=SECOND, join=SECOND // 4))
+    state, first = step(state, NOW, Ask("b", cost=SECOND, join=SECOND // 4))
+    _, second = step(state, NOW, Ask("b", cost=SECOND, join=SECOND // 4))
+    assert (first.wait, second.wait) == (SECOND + SECOND // 4, 2 * SECOND + SECOND // 4)
+
+
+def test_room_for_others_is_charged_only_when_there_are_others() -> None:
+    state, alone = step(State(NOW, NOW, NOW), NOW, Ask("a", cost=SECOND, extra=1000))
+    _, two = step(state, NOW, Ask("b", cost=SECOND, extra=1000))
+    assert (alone.ahead, two.ahead) == (SECOND, 2 * SECOND + 1000)
+
+
+def test_a_process_that_holds_a_far_moment_still_counts() -> None:
+    state, _ = step(State(NOW, NOW, NOW), NOW, Ask("a", cost=HOUR))
+    state, _ = step(state, NOW, Ask("a", cost=HOUR))
+    _, answer = step(state, NOW + HOUR // 2, Ask("b"))
+    assert answer.processes == 2
