@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from bench import budget, codec, freshness, likelihood, memory, seed, sink, takeover, transport
+from bench import budget, codec, freshness, likelihood, limits, memory, seed, sink, takeover, transport
 from bench.figures import Benchmark, Plan, Result
 from bench.report import as_json, as_text, machine
 
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "codec": codec.measure,
     "memory": memory.measure,
     "budget": budget.measure,
+    "limits": limits.measure,
     "likelihood": likelihood.measure,
     "http": transport.measure,
     "sink": sink.measure,
