@@ -19,7 +19,7 @@ from tests.fakes.near import Shop
 
 VARIANTS = pairwise()
 CHOSEN = [int(os.environ["VARIANT"])] if "VARIANT" in os.environ else range(len(VARIANTS))
-PACE = Pace(10.0, 20.0, reconcile=900.0, deep_every=1)
+PACE = Pace(20.0, 40.0, reconcile=600.0, deep_every=1)
 CONFIG = WorldConfig(pages=1, conversations_per_page=70, messages_per_conversation=33, plain=True)
 
 
@@ -78,7 +78,7 @@ async def test_a_sync_ends_whole_under_every_variant(number: int) -> None:
     await shop.for_seconds(120.0)
     life.share = 0.0
     # Two reconciles: what the first one finds is owed, and healed before the second ends.
-    await shop.for_seconds(2400.0)
+    await shop.for_seconds(1500.0)
     assert shop.differs() == [], told(number)
     assert shop.topic.shelved == []
     assert shop.pollers[shop.page.id].reader.holes == 0
