@@ -83,7 +83,7 @@ def _row(name: str, run: Run) -> list[str]:
 
 
 def _loads(seed: int, *, quick: bool) -> Iterator[Load]:
-    seconds = 60.0 if quick else 600.0
+    seconds = 60.0 if quick else 240.0
     pages = world(seed, days=1).pages
     peak = [
         (change - PEAK, page)

@@ -173,7 +173,7 @@ QUANTILES: dict[str, Callable[[Freshness], float]] = {
 def measure(plan: Plan) -> Result:
     defaults = PollerSettings()
     paces = {"defaults": 1.0, "twice as slow": 2.0}
-    days, seeds = (2 if plan.quick else 8), range(1, plan.repeats + 1)
+    days, seeds = (2 if plan.quick else 4), range(1, plan.repeats + 1)
     runs: dict[tuple[str, bool, float], list[Comparison]] = {}
     for session in (8.0, 1.0):
         worlds = [world(seed, days=days, shape=Shape(session)) for seed in seeds]
@@ -194,22 +194,30 @@ def measure(plan: Plan) -> Result:
 
 
 def _figures(runs: dict[tuple[str, bool, float], list[Comparison]]) -> Iterator[Figure]:
-    plain, hinted = runs["defaults", False, 8.0], runs["twice as slow", True, 8.0]
-    for name in ("mean", "p50"):
-        take = QUANTILES[name]
-        yield Figure(
-            f"likelihood: {name} wait, round robin having twice the calls",
-            "s",
-            [take(run.likely) for run in plain],
-            at_most(min(take(run.twice) for run in plain)),
-            Baseline("round robin", [take(run.twice) for run in plain]),
-        )
+    plain, hooked = runs["defaults", False, 8.0], runs["defaults", True, 8.0]
+    yield _beside("p50", plain, bound=True)
+    # Within a hundredth of round robin's: what nothing announces cannot be foreseen, only its hour.
+    yield _beside("mean", plain, bound=False)
+    yield _beside("mean", hooked, bound=True, more=", webhooks")
+    calm = runs["twice as slow", True, 8.0]
     yield Figure(
         "likelihood: p99 wait with webhooks, the same calls",
         "s",
-        [run.likely.at(0.99) for run in hinted],
-        at_most(min(run.same.at(0.99) for run in hinted) / 2),
-        Baseline("round robin", [run.same.at(0.99) for run in hinted]),
+        [run.likely.at(0.99) for run in calm],
+        at_most(min(run.same.at(0.99) for run in calm) / 2),
+        Baseline("round robin", [run.same.at(0.99) for run in calm]),
+    )
+
+
+def _beside(name: str, runs: Sequence[Comparison], *, bound: bool, more: str = "") -> Figure:
+    take = QUANTILES[name]
+    theirs = [take(run.twice) for run in runs]
+    return Figure(
+        f"likelihood: {name} wait at half the calls{more}",
+        "s",
+        [take(run.likely) for run in runs],
+        at_most(min(theirs)) if bound else None,
+        Baseline("round robin", theirs),
     )
 
 
