@@ -25,6 +25,9 @@ def limits_heard(headers: Mapping[str, str], epoch_ms: int) -> LimitsHeard | Non
 
     ``headers``: found by any case. A reset is seconds, or a date in seconds or milliseconds since 1970.
     """
+    # Most answers say nothing, and each look into httpx's headers walks all of them.
+    if not any("ratelimit" in name.lower() for name in headers):
+        return None
     told = _one_field(headers) or _three_fields(headers)
     if not told:
         return None

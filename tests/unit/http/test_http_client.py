@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import traceback
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qs, unquote
 
 import pytest
@@ -15,7 +15,7 @@ from connector.clock import SystemClock
 from connector.errors import ConnectorError, RateLimitedError, UnavailableError, UnknownOutcomeError
 from connector.folkform.answers import judge as judge_folkform
 from connector.http.client import Answer, HttpClient, Request
-from connector.model import Scope
+from connector.model import LimitsHeard, Scope
 from connector.pancake.answers import judge as judge_pancake
 from connector.ports import Priority
 from connector.settings import HttpSettings
@@ -150,6 +150,22 @@ async def test_too_many_in_either_form_is_told_to_the_budget(
         with pytest.raises(RateLimitedError):
             await caller.client.call(request, lambda heard: judge_pancake(heard, "pancake messages"))
     assert caller.grants.told == [("pancake:page:1", after)]
+
+
+async def test_what_headers_say_of_the_limit_is_told_to_the_budget_refused_or_not(caller: Caller) -> None:
+    told = ("X-RateLimit-Limit: 100", "X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 31")
+    for said in (answer(b"{}", "200 OK", *told), answer(b"", "429 Too Many Requests", *told)):
+        async with wire_server(said) as server:
+            request = Request("folkform", "write", "POST", server.url, SCOPE, body=b"{}")
+            with suppress(ConnectorError):
+                await caller.client.call(request, lambda heard: judge_folkform(heard, "folkform write"))
+    assert caller.grants.limits == [("pancake:page:1", LimitsHeard(100, None, 0, 31.0))] * 2
+
+
+async def test_answers_without_a_word_of_the_limit_tell_the_budget_nothing(caller: Caller) -> None:
+    async with wire_server(answer(b"{}", "200 OK", "Retry-After: 3")) as server:
+        await caller.get(server.url)
+    assert caller.grants.limits == []
 
 
 async def test_no_other_failure_is_told_to_the_budget(caller: Caller) -> None:
