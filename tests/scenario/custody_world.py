@@ -5,7 +5,6 @@ Synchronous and drawn from one seed. The renewals, the ledger and the rules by w
 page are those of the program and of the simulator; this file is the weather between them.
 """
 
-import copy
 import heapq
 import itertools
 import random
@@ -106,6 +105,10 @@ class Case:
     renewal: Renewal
 
 
+def copied(ledger: Ledger) -> Ledger:
+    return Ledger(ledger.run, ledger.cold_until, dict(ledger.leases), dict(ledger.made))
+
+
 class CustodyWorld:
     """``run`` lets the whole of it happen; ``history`` tells it, the same for the same seed."""
 
@@ -119,6 +122,12 @@ class CustodyWorld:
         self._ledger, self._server, self._copies = Ledger(), 0, [Ledger()]
         self._redis_down = False
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._asks = {
+            ReadList: self._read_list,
+            AskLease: self._ask_lease,
+            ConfirmLease: self._confirm_lease,
+            GiveBack: self._give_back,
+        }
         self._order = itertools.count()
         self._nonces = itertools.count()
         for page in self.pages.values():
@@ -260,12 +269,12 @@ class CustodyWorld:
         self._ledger = self.dice.choice((Ledger(), self._ledger))
 
     def _copy(self) -> None:
-        self._copies.append(copy.deepcopy(self._ledger))
+        self._copies.append(copied(self._ledger))
 
     def _fail_over(self) -> None:
         self._tell("redis fails over to an old copy")
         self._server += 1
-        self._ledger = copy.deepcopy(self.dice.choice(self._copies[-3:]))
+        self._ledger = copied(self.dice.choice(self._copies[-3:]))
 
     def _redis_goes(self) -> None:
         self._redis_down = True
@@ -299,7 +308,7 @@ class CustodyWorld:
         code = self.pages[name].access.refusal(self._held(poller, name))
         if code is None:
             poller.parked.pop(name, None)
-            pause = 45.0 if self.now < STORM else 900.0
+            pause = 60.0 if self.now < STORM else 1800.0
             self._later(poller, self.dice.uniform(0.5, 1.5) * pause, lambda: self._call(poller, name))
             return
         case = Case(
@@ -333,13 +342,7 @@ class CustodyWorld:
                     poller, self._ended(poller, case, effect), lambda: self._call(poller, case.page_id)
                 )
             case _:
-                asks = {
-                    ReadList: self._read_list,
-                    AskLease: self._ask_lease,
-                    ConfirmLease: self._confirm_lease,
-                    GiveBack: self._give_back,
-                }
-                asks[type(effect)](poller, case, then)
+                self._asks[type(effect)](poller, case, then)
 
     def _ended(self, poller: Poller, case: Case, end: Good | Parked | Later) -> float:
         """Seconds until the poller calls again."""
