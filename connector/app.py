@@ -148,7 +148,9 @@ def build_sink(parts: Base, consumer: Consumer) -> SinkRunner:
     settings = parts.settings
     scope = f"folkform:{settings.folkform.account}"
     tools = Tools(
-        FolkFormSink(parts.client, settings.folkform),
+        FolkFormSink(
+            parts.client, settings.folkform.model_copy(update={"call_timeout": settings.call_timeout})
+        ),
         parts.publisher,
         parts.backoff,
         parts.clock,
@@ -171,7 +173,7 @@ def sink_rules(settings: SinkSettings) -> Rules:
 
 def sink_bounds(settings: Settings) -> Bounds:
     """How much is held, how long a hand-over may take, and for how long an old call may still be heard of."""
-    return Bounds(settings.sink.window_bytes, settings.sink.drain, settings.http.total_timeout)
+    return Bounds(settings.sink.window_bytes, settings.sink.drain, settings.call_timeout)
 
 
 def _waiting(budget: RateBudget, scope: str) -> int | None:

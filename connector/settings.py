@@ -29,6 +29,8 @@ from connector.errors import ConfigError
 from connector.model import Rate
 
 PREFIX = "CONNECTOR_"
+# With KIP-848 the timeout is the broker's (group.consumer.session.timeout.ms), whose default this is.
+SESSION_MS = {"classic": 15_000, "consumer": 45_000}
 _USER_TOKENS = {name: f"{PREFIX}PANCAKE__{name.upper()}" for name in ("access_token", "access_tokens")}
 _SERVICE_LINK = re.compile(PREFIX + r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_\w+)?)")
 
@@ -130,6 +132,11 @@ class FolkFormSettings(Group):
     role_id: str = Field("", description="X-Active-Role-ID, 24 hexadecimal digits")
     rate: RateText = Field("100/60s", description="calls per account; off lifts the limit")
     account: str = Field("default", description="name of the shared limit: same name, same limit")
+    call_timeout: float | None = Field(
+        None,
+        gt=0,
+        description="seconds a whole call may take; below the session timeout, default two thirds of it",
+    )
     dialect: Literal["auto", "generation1", "generation2", "generation3"] = Field(
         "auto", description="which generation of FolkForm's API is spoken; auto: found out by the first calls"
     )
@@ -353,6 +360,27 @@ class Settings(BaseSettings):
                 "pancake.base_url: tokens ride in the query, so it must be https:// outside this machine"
             )
         return self
+
+    @model_validator(mode="after")
+    def _calls_end_before_the_session(self) -> "Settings":
+        # A frozen sink's call must be over when its partitions have a new owner.
+        wanted = self.folkform.call_timeout
+        if wanted is not None and wanted >= self.session_timeout:
+            limit = f"{self.session_timeout:g} s"
+            raise ValueError(f"folkform.call_timeout: must be below the sinks' session timeout, {limit}")
+        return self
+
+    @property
+    def session_timeout(self) -> float:
+        """Seconds after which the group misses a member."""
+        given = self.kafka.config.get("session.timeout.ms", SESSION_MS[self.kafka.group_protocol])
+        return float(given) / 1000
+
+    @property
+    def call_timeout(self) -> float:
+        """Seconds that a whole call to FolkForm may take."""
+        wanted = self.folkform.call_timeout or self.session_timeout * 2 / 3
+        return min(wanted, self.http.total_timeout)
 
     @classmethod
     def settings_customise_sources(

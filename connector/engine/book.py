@@ -72,6 +72,8 @@ class Book:
         self._committed = start.offset
         # Nothing is written that the next owner would not know of: the broker must have it first.
         self._granted = start.offset if start.reach is None else start.reach
+        self._said = 0
+        self._proof: int | None = None
         self._prefix = Prefix()
         self._versions = Versions(room)
         self._lanes: dict[str, Lane] = {}
@@ -115,15 +117,31 @@ class Book:
     def position(self) -> Position | None:
         """What to commit now: others may have to read as far as we may write until the next commit."""
         at = self.next_offset
-        return None if at is None else Position(at, max(self._inherited, at + self.reach.ahead))
+        if at is None:
+            return None
+        self._said = max(self._said, self._inherited, at + self.reach.ahead)
+        return Position(at, max(self._inherited, at + self.reach.ahead))
 
     @property
     def declaration(self) -> Position | None:
         """What to commit before more may be written, though no offset has moved."""
+        # Never below what was stored: a commit that is older than the last would take it back.
+        at = self._committed if self.next_offset is None else self.next_offset
+        if self._proof is not None:
+            return Position(at, self._proof)
         if self._granted >= self._committed + self.reach.ahead:
             return None
-        at = self._committed
         return Position(at, max(self._inherited, at + self.reach.ahead))
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is ours as far as we can know."""
+        return self._proof is None
+
+    def doubt(self) -> None:
+        """It may be somebody else's: not sure until a commit that was made from now on is acknowledged."""
+        # One further than was ever said, so that no commit from before is taken for it.
+        self._proof = max(self._granted, self._inherited, self._said) + 1
 
     @property
     def last_position(self) -> Position:
@@ -135,7 +153,10 @@ class Book:
     def committed(self, position: Position) -> Sequence[Lane]:
         """The broker has acknowledged it. Returns lanes that may have something to send now."""
         self._committed = max(self._committed, position.offset)
-        self._granted = max(self._granted, position.reach or 0)
+        reach = position.reach or 0
+        self._granted = max(self._granted, reach)
+        if self._proof is not None and reach >= self._proof:
+            self._said, self._proof = self._proof, None
         lanes = []
         while self._beyond and self._beyond[0].offset < self._limit:
             lane = self._enter(self._beyond.popleft())

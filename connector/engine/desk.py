@@ -23,6 +23,8 @@ Verdict = RetryableError | RejectedError | None
 # As many calls may wait for their moment: fewer, and a moment would pass unused; more, and what they
 # carry would be fixed long before it goes out.
 QUEUE = 4
+# After a pause, who was called off asks again so soon.
+UNSURE_SECONDS = 0.5
 # So many letters are on their way at once: enough to be quick, few enough to stop a flood in time.
 SHELVES = 8
 # So many conversations that passed are kept in mind, to be sent again where an outage must be told.
@@ -160,11 +162,16 @@ class Desk:
         if job.looks:
             self._weather[job.book.partition.topic].unseen()
 
-    def answered(self, job: Job, verdicts: Sequence[Verdict], now: float) -> None:
-        """What became of a call, lane by lane."""
+    def answered(self, job: Job, verdicts: Sequence[Verdict], now: float, *, sure: bool = True) -> None:
+        """What became of a call, lane by lane; not ``sure``: it was called off, for it may not be ours."""
         self.called_back(job)
         for lane, records, verdict in zip(job.lanes, job.parts, verdicts, strict=True):
-            if self._home(lane) and not (lane.book.leaving and isinstance(verdict, RetryableError)):
+            called_off = isinstance(verdict, RetryableError) and (lane.book.leaving or not sure)
+            if not self._home(lane):
+                continue
+            if called_off:
+                self._park(lane, now + UNSURE_SECONDS)
+            else:
                 self._judge(lane, records, verdict, now, looked=job.looks)
 
     def shelved(self, job: Job, problem: RetryableError | None, now: float) -> None:

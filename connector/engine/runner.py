@@ -16,6 +16,7 @@ from connector.ports import Consumer
 from connector.telemetry import CONSUMED, OWNERSHIP
 
 LOW_WATER = 0.5
+LOOK_SECONDS = 1.0
 
 log = structlog.get_logger("connector.sink")
 
@@ -62,8 +63,9 @@ class SinkRunner:
         Raises:
             FatalError: nothing more is stored; what was delivered stays delivered.
         """
-        await self._consumer.start(self)
+        watch = asyncio.create_task(self._watch(), name="vigil of the sink")
         try:
+            await self._consumer.start(self)
             while not stop.is_set() and not (once and self._drained()):
                 polled = await self._consumer.poll(self._turn())
                 self._hand_out(polled)
@@ -74,6 +76,7 @@ class SinkRunner:
             raise
         finally:
             self.ready = False
+            watch.cancel()
             await self._consumer.close()
             self.worker.close()
 
@@ -98,6 +101,19 @@ class SinkRunner:
         await self.worker.abandon(partitions)
         self._forget(partitions)
         self._note("lost", partitions)
+
+    async def _watch(self) -> None:
+        """Notice when the process stood still: then its partitions may be somebody else's by now."""
+        while True:
+            if self.worker.vigil.look():
+                log.warning("process stood still", advice="nothing is sent until the broker knows us again")
+                for book in self.books.values():
+                    book.doubt()
+            await self._tools.clock.sleep(LOOK_SECONDS)
+
+    def _confirm(self) -> None:
+        if self.worker.vigil.slept and all(book.sure for book in self.books.values()):
+            self.worker.vigil.confirmed()
 
     def _turn(self) -> Turn:
         store = {
@@ -133,6 +149,7 @@ class SinkRunner:
         desk, now_ms = self.worker.desk, self._tools.clock.epoch_ms()
         for partition, position in polled.committed.items():
             desk.committed(partition, position, now_ms)
+        self._confirm()
         # Once per poll: one call per record was a tenth of the loop's time.
         for partition, count in Counter(record.partition for record in polled.records).items():
             if not self.books[partition].surveying:

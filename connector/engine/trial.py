@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from connector.engine.packing import Batch
 from connector.engine.weather import Moment, Weather
-from connector.errors import DoubtfulError, RejectedError, RetryableError
+from connector.errors import DoubtfulError, RejectedError, RetryableError, UnknownOutcomeError
 from connector.model import Problem, Record
 
 # A whole batch is halved after so many doubtful answers, its parts at the first.
@@ -79,7 +79,7 @@ class Trial:
         self.tries += 1
         if isinstance(problem, DoubtfulError):
             return self._doubted(problem, weather, lane, patience)
-        return True
+        return not (isinstance(problem, UnknownOutcomeError) and self._too_slow(weather))
 
     def rejected(self, problem: RejectedError, patience: Patience) -> None:
         """Refused for what is in it: find the culprit, or shelve it."""
@@ -121,6 +121,15 @@ class Trial:
         # Its neighbours first.
         self._parts.insert(0, self._parts.pop())
         return self._parts[-1].tries > 0
+
+    def _too_slow(self, weather: Weather) -> bool:
+        """What is not answered in time again and again may be too much for one call."""
+        part = self._parts[-1]
+        part.tries += 1
+        if len(part.records) == 1 or part.tries < SPLIT_AFTER or weather.out:
+            return False
+        self._halve()
+        return True
 
     def _halve(self) -> None:
         records = self._parts.pop().records

@@ -12,6 +12,7 @@ from connector.engine.backoff import Backoff
 from connector.engine.book import Book
 from connector.engine.desk import Desk, Job, Rules, Verdict
 from connector.engine.packing import Batch
+from connector.engine.vigil import Tenure, Vigil
 from connector.errors import RejectedError, RetryableError
 from connector.model import DeadLetter, Event, Partition, Position, Problem
 from connector.ports import DeadLetters, Sink
@@ -46,6 +47,7 @@ class Worker:
     def __init__(self, tools: Tools, rules: Rules) -> None:
         self.desk = Desk(rules, tools.backoff.wait, self._settled)
         self.failure: BaseException | None = None
+        self.vigil = Vigil(tools.clock)
         self._tools = tools
         self._leaving: dict[Book, asyncio.Event] = {}
         self._tasks: dict[Book, dict[asyncio.Task[None], Job]] = {}
@@ -57,7 +59,7 @@ class Worker:
         clock, queue = self._tools.clock, self._tools.queue()
         begun = 0
         try:
-            while self.failure is None:
+            while self.failure is None and self._sure():
                 waiting = 0 if queue is None else queue + begun
                 job = self.desk.next_job(
                     clock.monotonic(), clock.epoch_ms(), queue=waiting, width=self._tools.sink.width
@@ -139,7 +141,7 @@ class Worker:
             self._count(job.book.partition, verdict)
         topic = job.book.partition.topic
         was_out = self.desk.is_out(topic)
-        self.desk.answered(job, verdicts, self._tools.clock.monotonic())
+        self.desk.answered(job, verdicts, self._tools.clock.monotonic(), sure=self._sure())
         self._tell(job, verdicts)
         if self.desk.is_out(topic) != was_out:
             log.warning("target back" if was_out else "target out", topic=topic)
@@ -172,9 +174,12 @@ class Worker:
         if seen and batch.count:
             metrics.observe(FRESHNESS_SECONDS, (self._tools.clock.epoch_ms() - min(seen)) / 1000, topic)
 
+    def _sure(self) -> bool:
+        return self.vigil.awake
+
     def _leaving_of(self, book: Book) -> asyncio.Event:
         if book not in self._leaving:
-            self._leaving[book] = asyncio.Event()
+            self._leaving[book] = Tenure(self._sure)
         return self._leaving[book]
 
     def _set_alarm(self) -> None:

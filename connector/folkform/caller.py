@@ -48,6 +48,7 @@ class Caller:
         self.dialects = Dialects(settings.dialect)
         self._client = client
         self._base = settings.base_url
+        self._deadline = settings.call_timeout
         self._access = access
         self._scope = Scope(f"folkform:{settings.account}", Rate.parse(settings.rate))
         self._finding = asyncio.Lock()
@@ -168,6 +169,7 @@ class Caller:
             self._scope,
             errand.priority,
             headers={**_JSON, **self._access.headers},
+            deadline=self._deadline,
         )
 
 

@@ -36,6 +36,7 @@ class Request:
     ``route`` names it in logs and metrics. ``url`` has no query; ``secrets`` join the query, and
     ``bearer`` the headers, only when the bytes are written to the wire. ``not_after``: the moment
     (monotonic seconds) from which on it must not be put there any more, however late its grant came.
+    ``deadline``: seconds that the whole call may take, where that is less than the client's own.
     """
 
     api: str
@@ -50,6 +51,7 @@ class Request:
     bearer: SecretStr | None = None
     body: bytes | None = field(default=None, repr=False)
     not_after: float | None = None
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,9 @@ class HttpClient:
             raise UnavailableError(f"{request.api} {request.route}: not sent, the partition is handed over")
         if request.not_after is not None and self._clock.monotonic() >= request.not_after:
             raise UnavailableError(f"{request.api} {request.route}: not sent, its grant came too late")
+        if leaving is not None and leaving.is_set():
+            # While it waited, the process may have stood still, and its partition may have a new owner.
+            raise UnavailableError(f"{request.api} {request.route}: not sent, the partition may not be ours")
 
     async def _send(self, request: Request) -> Answer:
         where = f"{request.api} {request.route}"
@@ -152,7 +157,7 @@ class HttpClient:
                 content=request.body,
                 extensions=self._extensions,
             )
-            async with asyncio.timeout(self._settings.total_timeout):
+            async with asyncio.timeout(request.deadline or self._settings.total_timeout):
                 return await self._exchange(wire, where)
         # The texts of these may hold the URL, and the URL the token: only their kind is kept.
         except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, TimeoutError, OSError) as problem:

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaError
 
-from connector.settings import KafkaSettings
+from connector.settings import SESSION_MS, KafkaSettings
 
 # An event carries one JSON object; FolkForm takes no body over 10 MB, so nothing larger is worth moving.
 MAX_RECORD_BYTES = 12 * 2**20
@@ -32,7 +32,7 @@ _MEMBER_DEFAULTS: dict[str, Any] = {
 }
 _CLASSIC_DEFAULTS: dict[str, Any] = {
     "partition.assignment.strategy": "cooperative-sticky",
-    "session.timeout.ms": 15_000,
+    "session.timeout.ms": SESSION_MS["classic"],
     "heartbeat.interval.ms": 1_000,
 }
 _CONSUMER_LOCKED: dict[str, Any] = {

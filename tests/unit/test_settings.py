@@ -128,6 +128,7 @@ WRONG = {
     "SINK__WINDOW_BYTES": ["1000"],
     "SINK__ITEM_ATTEMPTS": ["0"],
     "SINK__DRAIN": ["60"],
+    "FOLKFORM__CALL_TIMEOUT": ["0"],
     "SINK__DOUBT_ATTEMPTS": ["1"],
     "SINK__REJECTS_IN_ROW": ["0"],
     "SINK__REJECT_SHARE": ["0", "1.1"],
@@ -373,3 +374,13 @@ def test_a_file_that_holds_no_token_any_more_is_said_and_never_quoted(
         user_tokens(held)
     assert PREFIX + name in str(problem.value)
     assert CANARY not in str(problem.value) + problem.value.advice
+
+
+def test_a_call_to_folkform_ends_before_the_session_does(given: Setter) -> None:
+    assert load().call_timeout == 10.0
+    given(FOLKFORM__CALL_TIMEOUT="15")
+    assert "folkform.call_timeout: must be below" in refused()
+    given(KAFKA__CONFIG='{"session.timeout.ms": 30000}')
+    assert load().call_timeout == 15.0
+    given(HTTP__TOTAL_TIMEOUT="4")
+    assert load().call_timeout == 4.0
