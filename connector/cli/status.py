@@ -44,7 +44,7 @@ def status(config: Path | None, *, as_object: bool, watch: bool, every: float) -
     settings = settings_or_exit(config)
 
     async def run() -> Outcome:
-        with _screen(as_object=as_object, watch=watch) as show:
+        with screen(as_object=as_object, watch=watch) as show:
             document = await _look(settings)
             show(document)
             if watch:
@@ -77,7 +77,7 @@ async def _watch(settings: Settings, document: Status, show: Show, every: float)
 
 
 @contextmanager
-def _screen(*, as_object: bool, watch: bool) -> Iterator[Show]:
+def screen(*, as_object: bool, watch: bool) -> Iterator[Show]:
     """Where documents are shown: as a table that stays in its place, as lines, or as JSON."""
     if as_object:
         yield lambda document: click.echo(as_json(document))

@@ -1,11 +1,13 @@
 """The status document as people see it."""
 
 import io
+import json
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from connector.cli.status import screen
 from connector.cli.status_view import backfill, lines, span, summary, table
 from connector.model import Backfill, Completeness, Hole, Page, PageStatus, Reconciled
 from connector.status import Status, status
@@ -95,3 +97,27 @@ def test_a_list_that_still_grows_promises_no_end() -> None:
 )
 def test_a_span_is_told_in_the_unit_that_suits_it(seconds: float, said: str) -> None:
     assert span(seconds) == said
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("watch", [False, True])
+def test_a_person_sees_the_table_and_a_script_the_object(
+    monkeypatch: pytest.MonkeyPatch, *, watch: bool
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with screen(as_object=False, watch=watch) as show:
+        show(document())
+    assert "back-fill" in terminal.getvalue()
+    assert "4: renew the subscription in Pancake" in terminal.getvalue()
+    script = Terminal()
+    monkeypatch.setattr("sys.stdout", script)
+    with screen(as_object=True, watch=watch) as show:
+        show(document())
+        show(document())
+    assert [json.loads(line)["left_out"] for line in script.getvalue().splitlines()] == [2, 2]
