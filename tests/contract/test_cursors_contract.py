@@ -42,13 +42,55 @@ async def test_what_another_owner_saved_is_seen_by_the_next(side: Side) -> None:
     assert page(b"second") in await first_cursors.load(HOME)
 
 
-async def test_what_an_old_owner_saves_late_is_what_counts_then(side: Side) -> None:
-    # Each cursor is true when it is written: an older one costs reading again, never a gap.
-    old, _ = side.poster()
-    _, new_cursors = side.poster()
+async def test_what_an_old_owner_saves_late_counts_and_its_page_is_walked_again(side: Side) -> None:
+    # The late record may lie over one that said of its conversation that it is owed, and the position
+    # of the page stands on that.
+    old, old_cursors = side.poster()
+    new, new_cursors = side.poster()
+    await old_cursors.load(HOME)
+    await old.save([conversation("a", b"read"), page(b"old")])
+    await new_cursors.load(HOME)
+    await new.save([conversation("a", b"owed"), conversation("b", b"read"), page(b"new")])
+    await old.save([conversation("a", b"late")])
+    _, third = side.poster()
+    assert set(await third.load(HOME)) == {conversation("a", b"late"), conversation("b", b"read")}
+
+
+async def test_a_late_record_of_one_page_casts_no_doubt_on_another(side: Side) -> None:
+    neighbour = next(f"q{n}" for n in range(99) if partition_of(f"q{n}", PARTITIONS) == HOME)
+    old, old_cursors = side.poster()
+    new, new_cursors = side.poster()
+    await old_cursors.load(HOME)
+    await new_cursors.load(HOME)
+    await new.save([page(b"new"), CursorRecord(neighbour, "", b"new")])
+    await old.save([page(b"late")])
+    assert list(await new_cursors.load(HOME)) == [CursorRecord(neighbour, "", b"new")]
+
+
+async def test_a_page_that_was_walked_again_is_believed_again(side: Side) -> None:
+    old, old_cursors = side.poster()
+    new, new_cursors = side.poster()
+    third, third_cursors = side.poster()
+    await old_cursors.load(HOME)
+    await new_cursors.load(HOME)
+    await old.save([conversation("a", b"late")])
+    await new.save([page(b"knows nothing of it")])
+    assert page(b"knows nothing of it") not in await third_cursors.load(HOME)
+    await third.save([page(b"walked again")])
+    assert page(b"walked again") in await new_cursors.load(HOME)
+
+
+async def test_a_claim_of_the_same_owner_takes_no_doubt_away(side: Side) -> None:
+    # It loads a partition again for one page of it; the others go on as they were.
+    old, old_cursors = side.poster()
+    new, new_cursors = side.poster()
+    await old_cursors.load(HOME)
     await new_cursors.load(HOME)
     await old.save([page(b"late")])
-    assert list(await new_cursors.load(HOME)) == [page(b"late")]
+    await new_cursors.load(HOME)
+    await new.save([page(b"knows nothing of it")])
+    _, third = side.poster()
+    assert not await third.load(HOME)
 
 
 async def test_every_partition_holds_its_own_pages_alone(side: Side) -> None:

@@ -11,7 +11,6 @@ from connector.codec import (
     UndecodableError,
     cursor_key,
     cursor_owner,
-    decode_cursor,
     decode_event,
     encode_cursor,
     encode_dead_letter,
@@ -25,6 +24,7 @@ from connector.codec import (
 )
 from connector.errors import ContractError, UnavailableError
 from connector.kafka.config import Topics
+from connector.kafka.cursors import Found
 from connector.kafka.partitioner import partition_of
 from connector.model import (
     CursorRecord,
@@ -425,9 +425,10 @@ class FakePublisher:
         await self._deliver("load", [claim])
         offsets = [at for at, stored in enumerate(self._broker.logs[claimed]) if stored.value == claim.value]
         self._claims[partition] = offsets[-1]
-        newest = {stored.key: stored.value for stored in self._broker.logs[claimed]}
-        cursors = [_cursor(value) for value in newest.values()]
-        return [cursor for cursor in cursors if cursor is not None and cursor.page_id]
+        found = Found()
+        for stored in self._broker.logs[claimed]:
+            found.note(stored.key or b"", stored.value)
+        return list(found.decoded())
 
     def held(self) -> Collection[int]:
         self._look(self._broker.clock.epoch_ms() - round(self.sight * 1000))
@@ -482,13 +483,6 @@ def _owner(value: bytes | None) -> str:
         return cursor_owner(value)
     except UndecodableError:
         return "nobody we know"
-
-
-def _cursor(value: bytes | None) -> CursorRecord | None:
-    try:
-        return decode_cursor(value)
-    except UndecodableError:
-        return None
 
 
 class CrashError(Exception):
