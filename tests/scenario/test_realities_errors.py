@@ -111,6 +111,24 @@ async def test_6_a_budget_shared_with_somebody_else_slows_a_page_and_loses_nothi
     assert shop.simulator.max_in_any_second(shop.page.id) <= 5
 
 
+@pytest.mark.parametrize("window", ["sliding", "fixed", "bucket"])
+@pytest.mark.parametrize("rates", [(8, 4), (2, 8)], ids=["halved", "quadrupled"])
+async def test_6_a_limit_that_changes_and_tells_nobody_is_found_and_used(
+    window: Literal["sliding", "fixed", "bucket"], rates: tuple[int, int]
+) -> None:
+    before, after = rates
+    config = WorldConfig(pages=1, conversations_per_page=150, messages_per_conversation=3, plain=True)
+    shop = Shop(config, PancakeOptions(rate=before, window=window), rate="8/1s")
+    shop.simulator.faults.add(Rule("act", skip=40, times=1, verb="set", arguments={"rate": after}))
+    began = shop.clock.monotonic()
+    await shop.once()
+    assert shop.differs() == []
+    calls, seconds = shop.simulator.calls, shop.clock.monotonic() - began
+    assert calls.refused < 0.15 * calls.calls
+    # As if every call had been made at half the smaller limit.
+    assert seconds < 2 * calls.calls / min(rates)
+
+
 async def test_6_a_limit_that_nobody_shares_is_never_exceeded() -> None:
     shop = Shop(THREE, PancakeOptions(rate=5), rate="5/1s")
     await shop.once()
