@@ -405,4 +405,5 @@ async def test_an_ingested_snapshot_names_its_conversation_in_a_filter() -> None
         for ident in ("c1", 'a"b', "Lê"):
             payload = json.dumps({"id": ident}).encode()
             await counter.write(replace(snapshot(ident), payload=payload))
-        assert list(counter.simulator.store.by_conversation) == ["c1", 'a"b', "Lê"]
+        stored = counter.simulator.store.documents.values()
+        assert [document.conversation_id for document in stored] == ["c1", 'a"b', "Lê"]

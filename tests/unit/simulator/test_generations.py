@@ -115,9 +115,19 @@ async def test_an_ingest_that_names_nothing_known_is_refused(folkform: FolkFormR
 async def test_the_third_generation_takes_snapshots_by_ingest_and_checks_them(folkform: FolkFormRig) -> None:
     folkform.simulator.options.generation = 3
     data = {"pageId": "1", "pageUsername": "shop", "panCakeData": snapshot()}
-    body = json.dumps({"domain": "interaction_conversation", "data": data}).encode()
+    wanted = {"conversationId": "c1"}
+    body = json.dumps({"domain": "interaction_conversation", "filter": wanted, "data": data}).encode()
     assert (await folkform.post(INGEST, body)).json["data"]["conversationId"] == "c1"
     assert (await folkform.post(INGEST, body)).json["skipped"]
+
+
+async def test_an_ingest_without_filter_overwrites_the_first_document(folkform: FolkFormRig) -> None:
+    folkform.simulator.options.generation = 3
+    for ident, at in (("victim", AT), ("c1", "2026-03-03T05:00:00.000000")):
+        data = {"pageId": "1", "pageUsername": "shop", "panCakeData": snapshot(ident, at)}
+        await folkform.post(INGEST, json.dumps({"domain": "interaction_conversation", "data": data}).encode())
+    assert [document.conversation_id for document in folkform.simulator.store.documents.values()] == ["c1"]
+    assert folkform.simulator.store.notes.overwritten_documents == 1
 
 
 @pytest.mark.parametrize(
