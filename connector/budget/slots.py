@@ -82,7 +82,8 @@ class Slots:
         soft = after is None or math.isnan(after)
         seconds = block_seconds(after, rate)
         if rate is None:
-            known.blocked = max(known.blocked, now + seconds)
+            if not (soft and known.blocked > now):
+                known.blocked = max(known.blocked, now + seconds)
             return
         story = story_seconds(rate)
         first = left > known.cut_at + story

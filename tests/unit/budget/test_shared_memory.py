@@ -165,6 +165,15 @@ async def test_a_scope_without_a_rate_waits_for_the_reset_too() -> None:
     assert world.now() == pytest.approx(3.0)
 
 
+async def test_without_a_rate_many_refusals_are_one_block_too() -> None:
+    world = World()
+    for _ in range(5):
+        await world.budget.refused(FREE, None)
+        await world.clock.sleep(0.1)
+    await world.budget.acquire(FREE)
+    assert world.now() == pytest.approx(1.0)
+
+
 async def test_refusals_while_everything_is_refused_leave_a_tenth_of_the_limit() -> None:
     world = World()
     for _ in range(40):
