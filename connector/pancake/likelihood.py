@@ -18,7 +18,7 @@ from connector.pancake.bucket import Bucket
 
 HOURS = 24
 VIETNAM = 7 * 3600  # seconds ahead of UTC, all year
-BUSY = 1 / 15  # changes a second; a page as busy as that is scanned at the fastest
+BUSY = 1 / 40  # changes a second; a page as busy as that is scanned at the fastest
 ECHO = 0.7  # the share of changes that are drawn by another one shortly before
 ECHO_SECONDS = 90.0
 PRIOR_RATE = 1 / 150  # changes a second of a page nothing is known of: 4,000 a day over six pages

