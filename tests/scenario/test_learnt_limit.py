@@ -4,6 +4,7 @@ Processes that are behind find the true limit and use it up, whatever way it is 
 On a virtual clock, against the Pancake simulator's own limiter: any second, the server's seconds, a bucket.
 """
 
+from dataclasses import replace
 from typing import Literal, get_args
 
 import pytest
@@ -85,3 +86,18 @@ def test_while_redis_is_away_the_learnt_limit_is_kept() -> None:
 def test_the_same_seed_is_the_same_history() -> None:
     story = Limited(truth=true("bucket", 3), calls=500, processes=2, seed=7)
     assert run(story) == run(story)
+
+
+@pytest.mark.parametrize(("window", "least"), [("sliding", 0.2), ("fixed", 0.45), ("bucket", 0.85)])
+def test_a_neighbour_that_calls_at_random_does_not_drive_us_away(window: Window, least: float) -> None:
+    """How much of the rest can be used without seeing the neighbour is in docs/BENCHMARKS.md."""
+    ran = run(Limited(truth=replace(true(window), foreign_rate=1.0), calls=2_000))
+    assert ran.used(4) >= least
+    assert ran.refused_per_10_000() <= 400
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_when_a_neighbour_leaves_the_whole_limit_is_found_within_four_minutes(window: Window) -> None:
+    changes = [(0.0, {"foreign_rate": 2.0}), (120.0, {"foreign_rate": 0.0})]
+    ran = run(Limited(truth=true(window), changes=changes, calls=2_000))
+    assert ran.used(5, 360.0, 390.0) >= 0.97
