@@ -7,7 +7,6 @@ import msgspec
 
 from connector.model import CursorRecord, DeadLetter, Event, Kind, Origin, Page, Problem, SourceBatch
 from connector.pancake.scan import PageScan
-from connector.pancake.sighting import plausible
 from connector.pancake.state import ConversationState, encode, encode_page
 from connector.pancake.steps import Listed, ListStep, MessagesStep, OweStep, ScanStep, Seen, SettleStep
 from connector.pancake.wire import (
@@ -145,8 +144,7 @@ class Reading:
             listed.customer_id,
             "",
             milliseconds(head.inserted_at),
-            # A version from next year would make every true one after it look old.
-            plausible(listed.updated_at, at) or (at if listed.updated_at else 0),
+            listed.updated_at,
             at,
             listed.snapshot,
             origin,

@@ -15,7 +15,8 @@ from msgspec.structs import replace as changed
 
 from connector.model import Origin
 from connector.pancake.audit import Audit
-from connector.pancake.debts import QUEUED, Debts
+from connector.pancake.comparison import Comparison, Horizon
+from connector.pancake.debts import Debts
 from connector.pancake.job import Job, Kind, debt
 from connector.pancake.jobs import Jobs
 from connector.pancake.likelihood import Likelihood
@@ -47,8 +48,6 @@ from connector.pancake.steps import (
 )
 from connector.pancake.walk import Walk
 
-OVERDUE_MS = 300_000  # of a clock that may be some minutes before or behind Pancake's
-
 
 @dataclass(slots=True)
 class _Aside:
@@ -79,6 +78,7 @@ class PageScan:
         self._lists = {mode: Scroll(mode, full_list=shapes.conversations) for mode in Mode}
         self._lists[Mode.BACKFILL].after = state.backfill.after
         self._audit = Audit(state.reconcile, pace.deep_every)
+        self._comparison = Comparison(self._audit)
         self._likelihood = Likelihood(pace.interval, pace.slowest, epoch=epoch_ms / 1000)
         self._meter = Meter(state.backfill.pace / 1000)
         self._jobs = Jobs(shelf, shapes.messages)
@@ -245,11 +245,13 @@ class PageScan:
         sightings = [self._sight(seen) for seen in page]
         if not scroll.top:
             scroll.top = max((plausible(seen.updated_at, at) for seen in page), default=0)
-        listing = scroll.open(step.after, page, reached=self._reached(step.mode, sightings, scroll.top))
+        horizon = Horizon.of(self.state, self._pace.overlap)
+        reached = step.mode is Mode.LIVE and horizon.reached(sightings, scroll.top)
+        listing = scroll.open(step.after, page, reached=reached)
         remembered: dict[str, ConversationState] = {}
         for sighting in sightings:
             self._shelf.show(sighting.seen.id)
-            state = self._note(step.mode, sighting, listing, at)
+            state = self._comparison.note(step.mode, sighting, listing, horizon, at)
             if state is not None:
                 remembered[sighting.seen.id] = state
         news = [n for n, sighting in enumerate(sightings) if sighting.changed]
@@ -258,70 +260,6 @@ class PageScan:
 
     def _sight(self, seen: Listed) -> Sighting:
         return sight(seen, decode_conversation(self._shelf.get(seen.id)), self._jobs.get(seen.id))
-
-    def _note(self, mode: Mode, sighting: Sighting, listing: Listing, at: int) -> ConversationState | None:
-        """Read it, owe it or know it already; the state that is to be saved with the list, if any."""
-        seen, moved = sighting.seen, sighting.moved
-        if mode is Mode.LIVE and (moved or self._is_claimed(sighting)):
-            listing.pending.add(seen.id)
-            listing.reads.append(seen)
-            # Should it vanish before it is read: what was published of it is known to exist.
-            fresh = sighting.before is None
-            return ConversationState(snapshot=seen.snapshot, rest=seen.rest) if fresh else None
-        if mode is Mode.RECONCILE:
-            moved = moved and self._is_old(seen)
-            self._compare(sighting)
-        return self._owe(mode, sighting, listing, at) if moved else _silent(sighting)
-
-    def _compare(self, sighting: Sighting) -> None:
-        """A reconcile shows this conversation: was it missed, or is it its turn to be read deep?"""
-        if sighting.job is not None:
-            return
-        if self._is_old(sighting.seen) and (sighting.before is None or sighting.before.owed is None):
-            self._audit.found += sighting.moved or sighting.changed
-            self._audit.healed += sighting.changed and not sighting.moved
-        if sighting.known and not sighting.moved and self._audit.is_turn(sighting.seen.id):
-            self._audit.deep.append(sighting.seen.id)
-
-    def _owe(self, mode: Mode, sighting: Sighting, listing: Listing, at: int) -> ConversationState | None:
-        seen, before = sighting.seen, sighting.before or ConversationState()
-        reason = Reason.MISSED if mode is Mode.RECONCILE else Reason.BACKFILL
-        if sighting.job is not None or (before.owed is not None and before.owed.reason is not reason):
-            return _silent(sighting)
-        if before.owed is None:
-            listing.queued.append(seen.id)
-        owed = Owed(reason, seen.customer_id, seen.updated_at, seen.count, at)
-        return replace(before, snapshot=seen.snapshot, rest=seen.rest, owed=owed)
-
-    def _is_claimed(self, sighting: Sighting) -> bool:
-        """
-        Whether this scan's watermark will stand for a conversation that waits in line.
-
-        It must be read then: an owner that was frozen may still write over what says that it is owed.
-        """
-        before = sighting.before
-        queued = before is not None and before.owed is not None and before.owed.reason in QUEUED
-        return queued and sighting.seen.updated_at > self.state.watermark
-
-    def _is_old(self, seen: Listed) -> bool:
-        """Whether it lies where live scans do not look, or should have found it long since."""
-        return seen.updated_at < max(self._floor, self.state.proved - OVERDUE_MS)
-
-    @property
-    def _floor(self) -> int:
-        return self.state.watermark - int(self._pace.overlap * 1000)
-
-    def _reached(self, mode: Mode, sightings: Sequence[Sighting], top: int) -> bool:
-        """Whether a live scan need not look further down."""
-        if mode is not Mode.LIVE:
-            return False
-        if not self.state.watermark:
-            # The first scan ever only finds the top; what lies below is the back-fill's, if it is to come.
-            return top > 0 and not self.state.backfill.ended
-        # A time that could not be read says nothing about how far down the list we are.
-        below = [sighting for sighting in sightings if 0 < sighting.seen.updated_at < self._floor]
-        # News where there can be none: the watermark was ahead of Pancake's clock. Look further.
-        return bool(below) and not any(sighting.moved and sighting.known for sighting in below)
 
     def took(self, step: MessagesStep, page: Sequence[Seen], shown: int) -> Sequence[int]:
         """Note a page of messages (``shown``: with those that have no id); which are to be published."""
@@ -490,11 +428,3 @@ class PageScan:
 
     def _ms(self, now: float) -> int:
         return self._epoch_ms + round(now * 1000)
-
-
-def _silent(sighting: Sighting) -> ConversationState | None:
-    """Its snapshot changed and nothing else: published with the list, remembered with it."""
-    seen, before = sighting.seen, sighting.before
-    if before is None or sighting.job is not None or before.snapshot == seen.snapshot:
-        return None
-    return replace(before, snapshot=seen.snapshot, rest=seen.rest)

@@ -38,6 +38,7 @@ class Walk:
     _met: set[str] = field(default_factory=set)
     _first: frozenset[str] = frozenset()
     _differed: bool = False
+    _repeated: int = 0
     _sum: int = 0
     _digest: int = 0
     _jumped: int = 0
@@ -127,18 +128,7 @@ class Walk:
         met = {page[at].fingerprint for at in unmet}
         self.reached = self.reached or bool(met & self._known)
         short = shown < longest and held >= self.target.count
-        if not (unmet or first) and shown >= longest and ids == self._first and held < self.target.count:
-            # The newest page once more, full, and more are counted. If no other was ever shown, the server
-            # ignores what it is asked; else it counts from the oldest, and this was beyond the newest.
-            self.stuck = not self._differed
-            self._turn(longest)
-            return
-        if not (unmet or first or self.reached) and shown >= longest and ids != self._first:
-            # A full page, and all of it met: as many came meanwhile as a page holds, and have pushed it
-            # down (seen in tests/scenario/test_realities_messages.py). What was not met yet lies below.
-            self._rewinds += 1
-            self.stuck = self._rewinds > REWINDS
-            self.skip += max(1, shown - 1)
+        if not (unmet or first) and shown >= longest and self._repeats(ids, held, shown, longest):
             return
         self._differed = self._differed or ids != self._first
         self.done = not unmet or self.reached or short
@@ -147,6 +137,25 @@ class Walk:
             self._turn(longest)
         elif not self.done and met & self._partial and self._may_jump:
             self._jump()
+
+    def _repeats(self, ids: frozenset[str], held: int, shown: int, longest: int) -> bool:
+        """
+        A full page without anything new: not the end yet, for an end shows what was met and no more.
+
+        So many messages came since the last page that they pushed it all down; then the next one tells. Or
+        there is no next one: a server that was never seen to show anything but its newest page ignores
+        what it is asked, and one that shows it after others counts from the oldest: this was beyond the end.
+        """
+        newest = ids == self._first
+        if newest and self._differed:
+            self._turn(longest)
+            return True
+        self._repeated += 1
+        if newest and self._repeated > 1 and held == self.target.count:
+            return False
+        self.skip += shown - 1
+        self.stuck = self._repeated > (1 if newest else REWINDS)
+        return True
 
     def _joins(self, page: Sequence[Seen], ids: frozenset[str]) -> bool:
         if self._awaited:
@@ -220,7 +229,8 @@ class Walk:
             return self.before
         if not self.done:
             customer = bool(self.target.customer_id)
-            taken = self.skip + 1 if self._climb is None else len(self._met)
+            counted_down = self._climb is None and not self._repeated
+            taken = self.skip + 1 if counted_down else len(self._met)
             edge = self._edge[: TAIL_MESSAGES * FINGERPRINT]
             part = WalkState(taken, self._tail, edge, customer, self._digest, self.arrived)
             return replace(self.before, thread=self.thread, walk=part)
