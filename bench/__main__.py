@@ -7,7 +7,19 @@ from functools import partial
 
 import click
 
-from bench import budget, codec, freshness, likelihood, limits, memory, seed, sink, takeover, transport
+from bench import (
+    budget,
+    codec,
+    freshness,
+    likelihood,
+    limits,
+    memory,
+    packing,
+    seed,
+    sink,
+    takeover,
+    transport,
+)
 from bench.figures import Benchmark, Plan, Result
 from bench.report import as_json, as_text, machine
 
@@ -18,6 +30,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "limits": limits.measure,
     "likelihood": likelihood.measure,
     "http": transport.measure,
+    "packing": packing.measure,
     "sink": sink.measure,
     "seed": seed.measure,
     "freshness": freshness.measure,

@@ -30,7 +30,7 @@ TESTS = (
     "tests/unit/engine/test_vigil.py",
     SEEDS,
 )
-SEED_COUNT = "1500"
+SEED_COUNT = "2000"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from connector.engine.book import Book, Lane, Reach, name_of
 from connector.engine.flood import Flood, FloodLimits
-from connector.engine.packing import RANKS, Batch
+from connector.engine.packing import RANKS, Batch, rank_of
 from connector.engine.queue import Queue
 from connector.engine.trial import Patience
 from connector.engine.weather import Weather
@@ -112,7 +112,9 @@ class Desk:
 
     def offer(self, record: Record, now_ms: int) -> None:
         lane = self.books[record.partition].offer(record)
-        self._enter(lane, now_ms)
+        # Most records join a lane that stands in its queue already, as high as they would put it.
+        if lane is not None and (lane.queued is None or lane.queued > rank_of(record)):
+            self._enter(lane, now_ms)
 
     def committed(self, partition: Partition, position: Position, now_ms: int) -> None:
         """The broker has acknowledged it: so much more may be written."""

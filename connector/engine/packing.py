@@ -14,6 +14,12 @@ RANKS: Final[Mapping[Origin, int]] = {
     Origin.BACKFILL: 2,
     Origin.REPLAY: 3,
 }
+LAST: Final = max(RANKS.values())
+
+
+def rank_of(record: Record) -> int:
+    """Who waits for a record: the lower the sooner; for one that holds no event, nobody."""
+    return LAST if record.event is None else RANKS[record.event.origin]
 
 
 class Batch:
@@ -32,14 +38,13 @@ class Batch:
         self.records: dict[bytes | None, Record] = {}
         self.count = 0
         self.size = 0
-        self.rank = max(RANKS.values())
+        self.rank = LAST
 
     def add(self, record: Record) -> None:
         """Take a record that lies behind all the others."""
         self.count += 1
         self.size += record.size
-        if record.event is not None:
-            self.rank = min(self.rank, RANKS[record.event.origin])
+        self.rank = min(self.rank, rank_of(record))
         held = self.records.get(record.key)
         if held is not None:
             if held.event is not None and record.event is not None and outdated(record, stamp(held)):

@@ -63,3 +63,21 @@ def test_after_a_kill_the_next_sink_works_when_the_session_is_over(pipeline: Pip
     assert other.wait(30) == 0
     audit = pipeline.audit()
     assert audit.equal, audit.sentence()
+
+
+def test_a_broker_that_goes_away_and_comes_back_costs_a_sink_time_and_nothing_else(
+    pipeline: Pipeline, kafka: KafkaBroker
+) -> None:
+    if not kafka.ours:
+        pytest.skip("the broker is not ours to stop")
+    pipeline.run("poll", "--once")
+    sink = pipeline.start("sink")
+    wait_until(lambda: calls(pipeline) > 10, timeout=60, what="it to write")
+    kafka.kill()
+    sink.wait_for_line(r"\"change\": ?\"lost\"", 90)
+    kafka.start()
+    assert pipeline.start("sink", "--once").wait(120) == 0
+    sink.terminate()
+    assert sink.wait(30) == 0
+    audit = pipeline.audit()
+    assert audit.equal, audit.sentence()

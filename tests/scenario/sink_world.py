@@ -219,10 +219,13 @@ class SinkWorld:
                 self._begin(job)
 
     def _begin(self, job: Job) -> None:
-        ahead = self.committed[job.book.partition].offset + self.rules.reach.ahead
+        last = self.committed[job.book.partition]
+        ahead = last.offset + self.rules.reach.ahead
         for lane in job.parts:
             self.promise.begin(lane)
             assert all(record.offset < ahead for record in lane), "written too far ahead"
+            known = ahead if last.reach is None else last.reach
+            assert all(record.offset < known for record in lane), "written where nobody would look"
         assert len(job.lanes) <= self.width
         assert len({event.page_id for lane in job.parts for event in events_of(lane)}) == 1
 
