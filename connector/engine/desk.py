@@ -144,9 +144,9 @@ class Desk:
             return self._write([lane, *self._company(lane, now_ms, width)])
         return None
 
-    def is_out(self, topic: str) -> bool:
-        """Whether the target fails for everybody there, so that all but one call at a time wait."""
-        return self._weather[topic].out
+    def weather(self, topic: str) -> Weather:
+        """How calls fare on a topic's route."""
+        return self._weather[topic]
 
     def wake_at(self) -> float | None:
         """When there may be something to do although nothing happens until then."""

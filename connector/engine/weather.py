@@ -36,6 +36,11 @@ class Weather:
         self._looking = False
         self._look_at = 0.0
 
+    @property
+    def failing(self) -> int:
+        """Of how many conversations the last call failed."""
+        return len(self._failing)
+
     def now(self) -> Moment:
         return Moment(self._outcomes, self.passes)
 

@@ -140,10 +140,10 @@ class Worker:
         for verdict in verdicts:
             self._count(job.book.partition, verdict)
         topic = job.book.partition.topic
-        was_out = self.desk.is_out(topic)
+        was_out = self.desk.weather(topic).out
         self.desk.answered(job, verdicts, self._tools.clock.monotonic(), sure=self._sure())
         self._tell(job, verdicts)
-        if self.desk.is_out(topic) != was_out:
+        if self.desk.weather(topic).out != was_out:
             log.warning("target back" if was_out else "target out", topic=topic)
 
     async def _verdicts(self, lanes: Sequence[Sequence[Event]], leaving: asyncio.Event) -> Sequence[Verdict]:

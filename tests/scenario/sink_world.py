@@ -214,6 +214,7 @@ class SinkWorld:
             job = process.desk.next_job(self.now, EPOCH_MS, queue=queue, width=self.width)
             if job is None:
                 return
+            assert not job.book.leaving, "begun while leaving"
             process.calls.append(Call(job))
             if job.problem is None:
                 self._begin(job)
@@ -322,6 +323,7 @@ class SinkWorld:
             if self.dice.random() < 0.7:
                 process.calls.remove(call)
                 self._come_home(process, call)
+                self._pump(process)
         for book in books:
             if self.owners.get(book.partition) is process:
                 self.committed[book.partition] = book.last_position

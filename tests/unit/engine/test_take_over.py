@@ -217,3 +217,19 @@ async def test_a_call_of_the_last_owner_is_not_overtaken_when_it_is_told_to_leav
     await asyncio.sleep(0)
     assert delivery.sink.overlaps == 0
     assert len(delivery.sink.calls) == 1
+
+
+def test_what_is_only_sent_again_takes_no_new_record_along() -> None:
+    one = book(Start(0, 0))
+    one.committed(Position(0, 10))
+    lane = one.offer(record(0))
+    assert lane is not None
+    trial = one.begin(lane, 0, lambda _book, _batch: None)
+    assert trial is not None
+    one.settle(lane, trial.batch)
+    again = one.again(record(0))
+    assert again is one.offer(record(1, version=2))
+    assert again is not None
+    assert again.waiting.take().starts == []
+    assert again.waiting.take().starts == [1]
+    assert one.next_offset == 1
