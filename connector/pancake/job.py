@@ -107,6 +107,9 @@ def _missing(job: Job) -> int:
     """How many messages the list has counted since the last reading, and the walk has not met."""
     walk = job.walk
     was = walk.before.owed
+    if walk.resumed:
+        # Some that were met before the interruption may be counted as new again: nothing is known.
+        return walk.target.count
     owed = was.missing if was is not None and was.reason is Reason.LAG else 0
     return max(0, walk.target.count - walk.counted + owed - walk.arrived)
 

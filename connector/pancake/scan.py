@@ -7,6 +7,7 @@ by ``inserted_at`` to its end, once; the *reconcile* does so again now and then.
 must be read: it is owed from then on, and read beside everything else.
 """
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -77,6 +78,7 @@ class PageScan:
         self._epoch_ms = epoch_ms
         self._lists = {mode: Scroll(mode, full_list=shapes.conversations) for mode in Mode}
         self._lists[Mode.BACKFILL].after = state.backfill.after
+        self._lists[Mode.RECONCILE].due_at = math.inf
         self._audit = Audit(state.reconcile, pace.deep_every)
         self._comparison = Comparison(self._audit)
         self._likelihood = Likelihood(pace.interval, pace.slowest, epoch=epoch_ms / 1000)
@@ -154,7 +156,7 @@ class PageScan:
             or self._list_step(Mode.BACKFILL, now)
             or self._jobs.next(Origin.RECONCILE)
             or self._list_step(Mode.RECONCILE, now)
-            or self._next_of_audit()
+            or self._next_of_audit(now)
             or self._next_in_line(Reason.MISSED, Origin.RECONCILE)
             or self._jobs.next(Origin.BACKFILL)
             or self._next_in_line(Reason.BACKFILL, Origin.BACKFILL)
@@ -213,7 +215,7 @@ class PageScan:
             else:
                 self._jobs.pay(name, Origin.LIVE if owed.reason is Reason.LAG else Origin.RECONCILE)
 
-    def _next_of_audit(self) -> MessagesStep | None:
+    def _next_of_audit(self, now: float) -> ScanStep | None:
         """Look at what the list of the reconcile has left to look at."""
         audit = self._audit
         audit.look(self._shelf)
@@ -227,6 +229,7 @@ class PageScan:
                 return self._jobs.next(Origin.RECONCILE)
         if audit.finished and self._lists[Mode.RECONCILE].listing is None:
             self._lists[Mode.RECONCILE].conclude()
+            return self._list_step(Mode.RECONCILE, now)
         return None
 
     def _next_in_line(self, reason: Reason, origin: Origin) -> MessagesStep | None:
@@ -392,9 +395,9 @@ class PageScan:
         due = self._likelihood.due_at(scroll.started_at, now)
         scroll.due_at = max(due, now + self._pace.interval / 4)
         audit = self._audit
-        if self.state.backfill.ended and not audit.due:
-            audit.due = self._ms(now + self._pace.reconcile)
-        self._lists[Mode.RECONCILE].due_at = (audit.due - self._epoch_ms) / 1000
+        if self.state.backfill.ended:
+            audit.due = audit.due or self._ms(now + self._pace.reconcile)
+            self._lists[Mode.RECONCILE].due_at = (audit.due - self._epoch_ms) / 1000
 
     def _audited(self, now: float) -> None:
         if self._audit.looking:

@@ -18,9 +18,9 @@ class Walk:
 
     ``skip`` is what the next call gives as ``current_count``. Each page but the first asks for one message
     again: only a page that shows one that was met is known to join on, whatever vanished or came meanwhile.
-    ``done``: read to its end. ``stuck``: it has no end that can be found. ``counted``: for how many what is
-    known stands; ``arrived`` counts messages whose id is new, ``changed`` what was published. ``quiet``: only
-    the digest is wanted, publish nothing.
+    ``done``: read to its end. ``stuck``: it has no end that can be found. ``resumed``: after an interruption.
+    ``counted``: for how many what is known stands; ``arrived`` counts messages whose id is new, ``changed``
+    what was published. ``quiet``: only the digest is wanted, publish nothing.
     """
 
     target: Listed
@@ -32,6 +32,7 @@ class Walk:
     done: bool = False
     stuck: bool = False
     reached: bool = False
+    resumed: bool = False
     counted: int = 0
     arrived: int = 0
     changed: int = 0
@@ -39,6 +40,8 @@ class Walk:
     _first: frozenset[str] = frozenset()
     _differed: bool = False
     _repeated: int = 0
+    _refuted: bool = False
+    _back: int = 0
     _sum: int = 0
     _digest: int = 0
     _jumped: int = 0
@@ -69,7 +72,7 @@ class Walk:
             walk.counted = before.count
         if (part := before.walk) and (part.customer or not target.customer_id):
             walk._partial, walk._digest = split(part.tail) | split(part.edge), part.digest
-            walk.arrived = part.arrived
+            walk.arrived, walk.resumed = part.arrived, True
         walk._held = {known[:ID_PART]: known for known in walk._known | walk._partial}
         return walk
 
@@ -105,7 +108,7 @@ class Walk:
         source has shown. The order inside a page means nothing (contracts A6: both orders were seen).
         """
         if self._climb is not None:
-            return self._take_climbing(self._climb, page, longest)
+            return self._take_climbing(self._climb, page)
         ids = frozenset(seen.id for seen in page)
         if self.skip and not self._joins(page, ids):
             self._lost(shown, longest)
@@ -134,7 +137,7 @@ class Walk:
         self.done = not unmet or self.reached or short
         self.skip = max(1, self.skip + shown - 1)
         if not self.done and self.from_oldest and first:
-            self._turn(longest)
+            self._turn(longest, self.skip)
         elif not self.done and met & self._partial and self._may_jump:
             self._jump()
 
@@ -147,14 +150,15 @@ class Walk:
         what it is asked, and one that shows it after others counts from the oldest: this was beyond the end.
         """
         newest = ids == self._first
-        if newest and self._differed:
-            self._turn(longest)
+        if newest and self._differed and not self._refuted:
+            self._turn(longest, self.skip + shown - 1)
             return True
         self._repeated += 1
-        if newest and self._repeated > 1 and held == self.target.count:
+        alone = newest and not self._differed
+        if alone and self._repeated > 1 and held == self.target.count:
             return False
         self.skip += shown - 1
-        self.stuck = self._repeated > (1 if newest else REWINDS)
+        self.stuck = self._repeated > (1 if alone else REWINDS)
         return True
 
     def _joins(self, page: Sequence[Seen], ids: frozenset[str]) -> bool:
@@ -195,20 +199,24 @@ class Walk:
             self.stuck = True
         elif self.skip > 1:
             self.skip = max(1, self.skip - max(1, longest - 1))
-        elif shown == 1:
+        elif shown == 1 and not self._refuted:
             # All but the newest was asked for, and one message came: it counts from the oldest.
-            self._turn(longest)
+            self._turn(longest, 0)
         else:
             self.skip, self._sum, self._tail, self._exact = 0, 0, b"", False
             self._met.clear()
 
-    def _turn(self, longest: int) -> None:
-        self._climb = Climb(longest)
+    def _turn(self, longest: int, back: int) -> None:
+        """Count from the oldest; ``back``: where to go on if that turns out to be wrong."""
+        self._climb, self._back = Climb(longest), back
         self.skip = self._climb.ask
 
-    def _take_climbing(self, climb: Climb, page: Sequence[Seen], longest: int) -> Sequence[int]:
+    def _take_climbing(self, climb: Climb, page: Sequence[Seen]) -> Sequence[int]:
         unmet = [at for at, seen in enumerate(page) if seen.id not in self._met | climb.chain]
-        joined = climb.take([seen.id for seen in page], self._met, longest)
+        joined = climb.take([seen.id for seen in page], self._met)
+        if climb.refuted:
+            self._climb, self.skip, self._refuted = None, self._back, True
+            return []
         self.done, self.stuck, self.skip = climb.arrived, climb.stuck, climb.ask
         return self._note(page, unmet) if joined else []
 

@@ -111,6 +111,7 @@ class Rehearsal:
         self.ledger = Ledger(self.page.id)
         self.now = 1000.0
         self.calls = 0
+        self.answered_at = 0
         self.asked: list[str] = []
         self.trouble = self.draw.trouble
         self.owners = [self._owner()]
@@ -231,7 +232,8 @@ class Rehearsal:
             errand.batch = owner.reading.unasked(step, self.now)
             return False
         self.calls += 1
-        errand.at = self._ms()
+        # No two answers at one moment: which of them is older would not be told.
+        errand.at = self.answered_at = max(self._ms(), self.answered_at + 1)
         self.asked.append(str(step))
         if self.dice.random() < self.trouble:
             owner.reading.failed(step, self.now)
