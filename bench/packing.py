@@ -15,6 +15,7 @@ from connector.app import sink_rules
 from connector.engine.book import Book
 from connector.engine.desk import Desk, Job
 from connector.engine.runner import LOW_WATER
+from connector.engine.window import allowances
 from connector.kafka.partitioner import partition_of
 from connector.model import Event, Kind, Origin, Partition, Position, Record, Start
 from connector.settings import SinkSettings
@@ -121,6 +122,7 @@ class Sink:
         self._desk = Desk(sink_rules(settings), lambda _tries, _problem: 1.0, lambda _book, _batch: None)
         self._at = dict.fromkeys(logs, 0)
         self._paused: set[Partition] = set()
+        self._room: Mapping[Partition, float] = {}
         self._waiting: deque[Job] = deque()
         self.calls = 0
         for partition in logs:
@@ -134,6 +136,7 @@ class Sink:
     def read(self) -> None:
         """One poll, and what is settled is committed."""
         left = POLLED
+        self._room = allowances(self._desk.books, self._settings.window_bytes)
         for partition, book in self._desk.books.items():
             if self._may_read(partition, book):
                 begin = self._at[partition]
@@ -158,8 +161,9 @@ class Sink:
             self._waiting.append(job)
 
     def _may_read(self, partition: Partition, book: Book) -> bool:
-        share = self._settings.window_bytes / len(self._logs)
-        filled = max(book.held_bytes / share, book.held_records / (2 * self._settings.window_records))
+        filled = max(
+            book.held_bytes / self._room[partition], book.held_records / (2 * self._settings.window_records)
+        )
         if filled >= 1:
             self._paused.add(partition)
         elif filled <= LOW_WATER:

@@ -185,6 +185,11 @@ class Book:
         return self.closed or self.leaving
 
     @property
+    def packs(self) -> bool:
+        """Whether what is held makes fewer calls than records."""
+        return 2 * self.held_records > 3 * len(self._lanes)
+
+    @property
     def lanes(self) -> Iterable[Lane]:
         return self._lanes.values()
 

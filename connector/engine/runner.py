@@ -10,6 +10,7 @@ import structlog
 from connector.clock import Deadline
 from connector.engine.book import Book
 from connector.engine.desk import Rules
+from connector.engine.window import allowances
 from connector.engine.worker import Tools, Worker
 from connector.model import Partition, Polled, Position, Turn
 from connector.ports import Consumer
@@ -138,9 +139,9 @@ class SinkRunner:
 
     def _fullness(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
         # Pausing throws away what the client fetched ahead, so there is room between the two marks.
-        share = self._bounds.window_bytes // max(1, len(self.books))
+        room = allowances(self.books, self._bounds.window_bytes)
         records = 2 * self._rules.reach.records
-        filled = {p: max(b.held_bytes / share, b.held_records / records) for p, b in self.books.items()}
+        filled = {p: max(b.held_bytes / room[p], b.held_records / records) for p, b in self.books.items()}
         full = frozenset(partition for partition, part in filled.items() if part >= 1)
         roomy = frozenset(partition for partition, part in filled.items() if part <= LOW_WATER)
         return full, roomy
