@@ -141,7 +141,8 @@ class Book:
     def doubt(self) -> None:
         """It may be somebody else's: not sure until a commit that was made from now on is acknowledged."""
         # One further than was ever said, so that no commit from before is taken for it.
-        self._proof = max(self._granted, self._inherited, self._said) + 1
+        declared = (self.next_offset or self._committed) + self.reach.ahead
+        self._proof = max(self._granted, self._inherited, self._said, declared) + 1
 
     @property
     def last_position(self) -> Position:

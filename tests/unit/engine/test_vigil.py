@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+from connector.engine.book import Book, Reach
 from connector.engine.vigil import Tenure, Vigil
+from connector.model import Partition, Position, Start
 from tests.fakes.clock import FakeClock
 from tests.fakes.delivery import Delivery, Process
 from tests.fakes.events import message
@@ -102,3 +104,20 @@ async def test_a_wait_ends_when_the_partition_is_handed_over() -> None:
     assert tenure.is_set()
     tenure.set()
     assert await waiting
+
+
+def test_only_a_commit_that_was_made_after_the_pause_is_proof() -> None:
+    partition = Partition("pancake.messages", 0)
+    one = Book(partition, Start(5, 5, reach=5), Reach(records=5, ahead=10), lambda: 0)
+    said = one.declaration
+    assert said == Position(5, 15)
+    one.doubt()
+    assert not one.sure
+    one.committed(said)
+    assert not one.sure
+    proof = one.declaration
+    assert proof is not None
+    assert proof.offset == 5
+    one.committed(proof)
+    assert one.sure
+    assert one.declaration is None
