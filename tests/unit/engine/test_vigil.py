@@ -109,15 +109,15 @@ async def test_a_wait_ends_when_the_partition_is_handed_over() -> None:
 def test_only_a_commit_that_was_made_after_the_pause_is_proof() -> None:
     partition = Partition("pancake.messages", 0)
     one = Book(partition, Start(5, 5, reach=5), Reach(records=5, ahead=10), lambda: 0)
-    said = one.declaration
-    assert said == Position(5, 15)
+    before = declared(one)
+    assert before == Position(5, 15)
     one.doubt()
-    assert not one.sure
-    one.committed(said)
-    assert not one.sure
-    proof = one.declaration
-    assert proof is not None
-    assert proof.offset == 5
-    one.committed(proof)
-    assert one.sure
-    assert one.declaration is None
+    one.committed(before)
+    assert [one.sure, declared(one).offset] == [False, 5]
+    one.committed(declared(one))
+    assert [one.sure, one.declaration] == [True, None]
+
+
+def declared(book: Book) -> Position:
+    assert book.declaration is not None
+    return book.declaration
