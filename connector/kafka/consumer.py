@@ -191,7 +191,10 @@ class KafkaConsumer:
         if found is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         low, end = found
-        position = from_metadata(tp.metadata, tp.offset if tp.offset >= 0 else low)
+        if tp.offset < 0:
+            # Whoever writes has committed before how far it may: where nothing is committed, nobody wrote.
+            return Start(low, end, low)
+        position = from_metadata(tp.metadata, tp.offset)
         return Start(position.offset, end, position.reach, position.unanswered)
 
     def _on_revoke(self, client: Client, taken: list[TopicPartition]) -> None:

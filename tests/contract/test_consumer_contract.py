@@ -343,7 +343,7 @@ async def test_the_next_owner_is_told_how_far_the_last_one_may_have_written(
     await fill(side, one, 9)
     first = await join(side, members)
     await together(first, until=lambda: len(first.records) == 9)
-    assert first.consumer.starts[one] == Start(0, 9)
+    assert first.consumer.starts[one] == Start(0, 9, 0)
     await first.poll(Turn(store={one: Position(4, 8)}))
     await together(first, until=lambda: first.committed == {one: Position(4, 8)})
     first.hand_over = {one: Position(4, 6, unanswered=True)}
@@ -351,7 +351,7 @@ async def test_the_next_owner_is_told_how_far_the_last_one_may_have_written(
     second = await join(side, members)
     await together(second, until=lambda: len(second.owned) == PARTITIONS)
     assert second.consumer.starts[one] == Start(4, 9, 6, unanswered=True)
-    assert second.consumer.starts[other] == Start(0, 0)
+    assert second.consumer.starts[other] == Start(0, 0, 0)
 
 
 async def test_what_is_said_without_a_hand_over_stays_said(side: Side, members: list[Member]) -> None:

@@ -261,7 +261,7 @@ class FakeConsumer:
             end = len(self._broker.logs[partition])
             begin = self.group.committed.get(partition, self._broker.begins[partition])
             self._positions[partition] = end if self._from_end else begin
-            last = self.group.positions.get(partition, Position(begin))
+            last = self.group.positions.get(partition, Position(begin, begin))
             self.starts[partition] = Start(begin, end, last.reach, last.unanswered)
         self.owned |= given
         await self._listener.assigned(sorted(given, key=str))

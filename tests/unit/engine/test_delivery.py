@@ -38,7 +38,10 @@ async def test_what_gathers_while_a_call_is_out_goes_in_one_call(deliver: Build)
     await delivery.clock.advance(5.0)
     gate.set()
     await delivery.until(lambda: len(delivery.sink.rows) == 20)
-    assert [len(lane) for lane in delivery.sink.calls] == [1, 19]
+    first, second = (len(lane) for lane in delivery.sink.calls)
+    # One more may come while the broker is told how far writes may reach.
+    assert first <= 2
+    assert first + second == 20
 
 
 async def test_a_window_is_never_wider_than_its_bound(deliver: Build) -> None:

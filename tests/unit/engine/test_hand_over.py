@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from connector.model import Partition
+from connector.model import Partition, Position
 from connector.telemetry import OWNERSHIP
 from tests.fakes.clock import settle
-from tests.fakes.delivery import Delivery
+from tests.fakes.delivery import Delivery, Process
 from tests.fakes.events import message
 
 Build = Callable[..., Delivery]
@@ -140,10 +140,14 @@ async def test_a_partition_that_comes_back_full_is_paused_again(deliver: Build) 
     assert max(book.held_records for book in process.runner.books.values()) <= 4
 
 
+def stored(process: Process) -> list[int | Position]:
+    return [position for turn in process.consumer.turns for position in turn.store.values()]
+
+
 async def test_what_was_stored_and_not_committed_is_stored_again(delivery: Delivery) -> None:
     delivery.publish(message("c1", "m1"))
     process = delivery.start()
-    await delivery.until(lambda: any(turn.store for turn in process.consumer.turns))
+    await delivery.until(lambda: Position(1, 1 + delivery.size.ahead) in stored(process))
     process.consumer.expel()
     await delivery.until(lambda: delivery.committed() == 1, within=10.0)
     assert len(delivery.sink.calls) == 2
@@ -195,8 +199,7 @@ async def test_places_come_back_to_a_worker_that_waits_for_one(deliver: Build) -
         places = [delivery.broker.put(message(c, "m"))[0] for c in conversations]
         gate = delivery.sink.hold(conversations[0])
         process = delivery.start()
-        await settle()
-        assert delivery.sink.on_the_wire == 1
+        await delivery.until(lambda: delivery.sink.on_the_wire == 1)
         gate.set()
         for _ in range(moment):
             await asyncio.sleep(0)
