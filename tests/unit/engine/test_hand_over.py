@@ -192,6 +192,10 @@ async def test_places_among_the_lanes_come_back_whenever_a_partition_is_lost(del
         await process.end()
 
 
+async def one_call_is_out(delivery: Delivery) -> None:
+    await delivery.until(lambda: delivery.sink.on_the_wire == 1)
+
+
 async def test_places_come_back_to_a_worker_that_waits_for_one(deliver: Build) -> None:
     for moment in range(30):
         delivery = deliver(lanes=1, partitions=2)
@@ -199,7 +203,7 @@ async def test_places_come_back_to_a_worker_that_waits_for_one(deliver: Build) -
         places = [delivery.broker.put(message(c, "m"))[0] for c in conversations]
         gate = delivery.sink.hold(conversations[0])
         process = delivery.start()
-        await delivery.until(lambda: delivery.sink.on_the_wire == 1)
+        await one_call_is_out(delivery)
         gate.set()
         for _ in range(moment):
             await asyncio.sleep(0)
