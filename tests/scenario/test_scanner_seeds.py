@@ -26,6 +26,7 @@ def lived(seed: int) -> Rehearsal:
     return rehearsal
 
 
+@pytest.mark.seeds
 @pytest.mark.parametrize("seeds", CHUNKS, ids=str)
 def test_whatever_happens_each_claim_is_true_and_the_topic_ends_as_the_page(seeds: range) -> None:
     for seed in seeds:

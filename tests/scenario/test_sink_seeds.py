@@ -21,6 +21,7 @@ CHUNKS = (
 )
 
 
+@pytest.mark.seeds
 @pytest.mark.parametrize("seeds", CHUNKS, ids=str)
 def test_whatever_happens_the_promise_holds(seeds: range) -> None:
     for seed in seeds:
