@@ -45,7 +45,7 @@ class RateBudget(Protocol):
         ...
 
     async def refused(self, scope: Scope, after: float | None, age: float = 0.0) -> None:
-        """The API refused a call sent ``age`` seconds ago: nobody calls on the scope for ``after`` seconds."""
+        """The API refused a call sent ``age`` seconds ago: nobody calls there for ``after`` seconds."""
         ...
 
     async def heard(self, scope: Scope, limits: LimitsHeard) -> None:

@@ -65,7 +65,7 @@ class ScheduledBudget:
 
     async def refused(self, scope: Scope, after: float | None, age: float = 0.0) -> None:
         """
-        Stop the scope for ``after`` seconds, kept within 0.1 s and 1 h, and cut its learnt limit.
+        Stop the scope for ``after`` seconds, kept within 0.1 s and 5 min, and cut its learnt limit.
 
         None: two spacings, or one period (at most 5 s) when the last cut did not help. ``age``: seconds
         since the refused call left; one that left before the last cut could help makes no other. Blocks do

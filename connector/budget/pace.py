@@ -9,7 +9,7 @@ from connector.model import Rate
 SECOND = 1_000_000  # schedule positions and distances are whole microseconds
 
 SHORTEST_BLOCK = 0.1
-LONGEST_BLOCK = 3600.0
+LONGEST_BLOCK = 300.0
 LONGEST_DEFAULT_BLOCK = 5.0
 NO_RATE_BLOCK = 1.0
 
@@ -107,7 +107,7 @@ def story_seconds(rate: Rate) -> float:
 
 def block_seconds(after: float | None, rate: Rate | None) -> float:
     """
-    How long a refusal stops the scope: what the API asked for, within 0.1 s and 1 h.
+    How long a refusal stops the scope: what the API asked for, within 0.1 s and 5 min.
 
     Without a wish (or with one that is not a number): one period, at most 5 s.
     """

@@ -15,14 +15,14 @@ RETRYABLE: Mapping[int, type[RetryableError]] = {
     503: UnavailableError,
     504: UnknownOutcomeError,
 }
-LONGEST_AFTER = 3600.0
+LONGEST_AFTER = 300.0  # whoever means longer says so again; who does not would have stopped us for nothing
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """
     Seconds that ``Retry-After`` asks for (RFC 9110 10.2.3: seconds or a date); None without a usable one.
 
-    What is absurd is cut to between 0 and an hour: a header must not stop us for a year.
+    What is absurd is cut to between 0 and five minutes: a header must not stop us for a year.
     """
     text = headers.get("retry-after", "").strip()
     if text.isdecimal():
