@@ -69,6 +69,7 @@ def told(number: int) -> str:
     return f"{number}: {' '.join(others) or 'the likeliest'}"
 
 
+@pytest.mark.seeds
 @pytest.mark.parametrize("number", CHOSEN, ids=told)
 async def test_a_sync_ends_whole_under_every_variant(number: int) -> None:
     shop = shop_under(VARIANTS[number])

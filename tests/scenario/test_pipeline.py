@@ -33,11 +33,13 @@ async def every(seeds: range, play: Callable[[int], object]) -> None:
             raise AssertionError(f"world {seed}; play it alone with PIPELINE_SEED={seed}") from problem
 
 
+@pytest.mark.seeds
 @pytest.mark.parametrize("seeds", BLOCKS, ids=str)
 async def test_whatever_happens_to_the_sinks_everything_arrives(seeds: range) -> None:
     await every(seeds, lambda seed: SinkWorld(seed).play())
 
 
+@pytest.mark.seeds
 @pytest.mark.parametrize("seeds", BLOCKS, ids=str)
 async def test_whatever_happens_to_the_pollers_everything_is_published(seeds: range) -> None:
     await every(seeds, lambda seed: PollWorld(seed).play())

@@ -101,6 +101,7 @@ class Life:
                 self.world.add_message(page.id, conversation.id, at_ms=at)
 
 
+@pytest.mark.seeds
 @pytest.mark.parametrize("seed", range(60))
 async def test_whatever_happens_the_topic_ends_with_what_the_page_shows(seed: int) -> None:
     life = Life(seed)
