@@ -35,7 +35,11 @@ def pages_named(body: bytes) -> frozenset[str]:
 class Hooks:
     """Answers 200 whatever comes with the right secret: Pancake stops sending where it meets errors."""
 
-    def __init__(self, secret: str, hints: Hints, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, secret: str, hints: Hints, clock: Clock, metrics: Metrics, *, patience: float = READ_SECONDS
+    ) -> None:
+        """``patience``: seconds until a body that is still coming is answered."""
+        self._patience = patience
         self._secret = secret.encode()
         self._hints = hints
         self._clock = clock
@@ -76,7 +80,7 @@ class Hooks:
             return b""
         self._reading += 1
         try:
-            async with asyncio.timeout(READ_SECONDS):
+            async with asyncio.timeout(self._patience):
                 while len(body) < MAX_BODY and (part := await request.content.read(MAX_BODY - len(body))):
                     body += part
         except (TimeoutError, OSError, web.RequestPayloadError):

@@ -32,7 +32,6 @@ _QUERY = re.compile(
     rb"(https?:(?:\\?/){2}(?:[^\"\\\s?#<>']|\\/)+)\?((?:[^\"\\\s#<>']|\\/|\\u0026)*)", re.IGNORECASE
 )
 _SIGNED = re.compile(rb"(?:^|" + _SEPARATOR + rb")(?:" + _NAMES + rb")=", re.IGNORECASE)
-_UNSIGNED = rb"\1?"
 
 
 def content(raw: bytes) -> bytes:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import msgspec
 from aiohttp import web
 
 from connector.clock import Clock
@@ -28,12 +27,6 @@ class Reply:
     delivery: Delivery = "whole"
     seconds: float = 0.0
     close: bool = False
-
-
-def json_reply(value: object, status: int = 200, **headers: str) -> Reply:
-    return Reply(
-        status, msgspec.json.encode(value), headers={k.replace("_", "-"): v for k, v in headers.items()}
-    )
 
 
 async def deliver(request: web.BaseRequest, reply: Reply, clock: Clock) -> web.StreamResponse:

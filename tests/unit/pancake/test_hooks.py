@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.health import HealthServer
-from connector.pancake.hooks import BODIES_AT_ONCE, HINTS, MAX_BODY, Hooks, pages_named
+from connector.pancake.hooks import BODIES_AT_ONCE, HINTS, MAX_BODY, READ_SECONDS, Hooks, pages_named
 from connector.telemetry import HOOKS, Metrics, set_up_logs
 from tests.fakes.clock import FakeClock
 from tests.fakes.hints import ToldHints
@@ -66,9 +66,9 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(secret: str = SECRET) -> AsyncIterator[Receiver]:
+async def receiving(secret: str = SECRET, *, patience: float = READ_SECONDS) -> AsyncIterator[Receiver]:
     receiver = Receiver()
-    hooks = Hooks(secret, receiver.hints, receiver.clock, receiver.metrics)
+    hooks = Hooks(secret, receiver.hints, receiver.clock, receiver.metrics, patience=patience)
     server = HealthServer("127.0.0.1:0", receiver.metrics, dict, dict, hooks.routes())
     await server.start()
     receiver.url = server.url
@@ -160,9 +160,8 @@ async def test_a_body_that_is_not_cut_as_its_headers_say_is_answered() -> None:
     assert said.split()[1] in (b"200", b"400")
 
 
-async def test_a_body_that_never_ends_is_answered_in_good_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.pancake.hooks.READ_SECONDS", 0.05)
-    async with receiving() as receiver:
+async def test_a_body_that_never_ends_is_answered_in_good_time() -> None:
+    async with receiving(patience=0.05) as receiver:
         head = f"POST {receiver.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
         said = await receiver.raw(head.encode() + b'{"page_id":"112233",')
     assert said.startswith(b"HTTP/1.1 200")
@@ -181,10 +180,9 @@ async def test_repeated_webhooks_are_passed_on_once_a_second() -> None:
     assert receiver.hints.told == ["112233"] * HINTS + ["zl_5", "112233"]
 
 
-async def test_bodies_are_not_held_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.pancake.hooks.READ_SECONDS", 60.0)
+async def test_bodies_are_not_held_without_bound() -> None:
     head = f"POST {Receiver().path} HTTP/1.1\r\nHost: x\r\nContent-Length: 90\r\n\r\n".encode()
-    async with receiving() as receiver:
+    async with receiving(patience=60.0) as receiver:
         where = urlsplit(receiver.url)
         slow = [await asyncio.open_connection(where.hostname, where.port) for _ in range(BODIES_AT_ONCE)]
         for _, writer in slow:
